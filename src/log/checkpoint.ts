@@ -1,0 +1,83 @@
+import { verify, type KeyObject } from 'node:crypto';
+import { CairnError } from '#core';
+import { spkiOf, type Signer } from '#sign';
+import { algorithms, keyId, parseNote, signatureLine } from './note.ts';
+
+// C2SP tlog-checkpoint, with one cosignature/v1 by the log's own time key: an entry's time is the time of the first
+// checkpoint that covers it, said by the log and by nobody's clock but the log's.
+
+export interface LogKeys {
+  /** A bare hostname: verifiers compare it with the hostname of the trusted root's baseUrl. */
+  readonly origin: string;
+  readonly log: Signer;
+  readonly time: Signer;
+}
+
+export interface LogVerifier {
+  readonly origin: string;
+  readonly log: KeyObject;
+  readonly time: KeyObject;
+}
+
+export interface Checkpoint {
+  readonly size: number;
+  readonly root: Buffer;
+  /** Seconds since 1970, from the log's cosignature. */
+  readonly time: number;
+  readonly note: string;
+}
+
+/** The name of the key whose cosignature gives a checkpoint its time. A key of its own: one key, one kind of message. */
+export function timeKeyName(origin: string): string {
+  return `${origin}/time`;
+}
+
+export function rawKey(key: KeyObject): Buffer {
+  return spkiOf(key).subarray(-32);
+}
+
+/** The untruncated key id: what a log entry names its log by. */
+export function logIdOf(origin: string, log: KeyObject): Buffer {
+  return keyId(origin, algorithms.ed25519, rawKey(log));
+}
+
+export function formatCheckpoint(keys: LogKeys, size: number, root: Buffer, time: number): string {
+  const text = `${keys.origin}\n${size}\n${root.toString('base64')}\n`;
+  const name = timeKeyName(keys.origin);
+  const stamp = Buffer.alloc(8);
+  stamp.writeBigUInt64BE(BigInt(time));
+  const cosignature = Buffer.concat([stamp, keys.time.sign(cosigned(text, time))]);
+  const timeId = keyId(name, algorithms.cosignature, rawKey(keys.time.publicKey));
+  return `${text}\n${signatureLine(keys.origin, logIdOf(keys.origin, keys.log.publicKey), keys.log.sign(Buffer.from(text)))}${signatureLine(name, timeId, cosignature)}`;
+}
+
+/**
+ * Reads a checkpoint and verifies both of the log's signatures. Others' cosignatures are left for those who know their keys.
+ * @throws CairnError `malformed-document`, `verification-failed`
+ */
+export function readCheckpoint(note: string, log: LogVerifier): Checkpoint {
+  const { text, signatures } = parseNote(note);
+  const [origin, size, root, ...rest] = text.split('\n');
+  const hash = Buffer.from(root ?? '', 'base64');
+  if (rest.length !== 1 || rest[0] !== '' || !/^(0|[1-9][0-9]{0,15})$/.test(size ?? '') || hash.byteLength !== 32 || hash.toString('base64') !== root) {
+    throw new CairnError('malformed-document', 'not a checkpoint');
+  }
+  if (origin !== log.origin) throw new CairnError('verification-failed', `the checkpoint is of the log ${origin}, not of ${log.origin}`);
+  const find = (name: string, id: Buffer) => signatures.find((one) => one.name === name && one.id === id.subarray(0, 4).toString('hex'));
+  const own = find(origin, logIdOf(origin, log.log));
+  if (own === undefined || !verify(null, Buffer.from(text), log.log, own.signature)) {
+    throw new CairnError('verification-failed', `the checkpoint is not signed by the key of ${origin}`);
+  }
+  const name = timeKeyName(origin);
+  const stamp = find(name, keyId(name, algorithms.cosignature, rawKey(log.time)));
+  if (stamp?.signature.byteLength !== 72) throw new CairnError('verification-failed', 'the checkpoint carries no time of its log');
+  const time = Number(stamp.signature.readBigUInt64BE());
+  if (!verify(null, cosigned(text, time), log.time, stamp.signature.subarray(8))) {
+    throw new CairnError('verification-failed', "the checkpoint's time is not signed by its log");
+  }
+  return { size: Number(size), root: hash, time, note };
+}
+
+function cosigned(text: string, time: number): Buffer {
+  return Buffer.from(`cosignature/v1\ntime ${time}\n${text}`);
+}
