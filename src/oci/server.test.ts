@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { digestOf } from '#core';
-import { emptyBytes, emptyDescriptor, manifestLimit, mediaTypes } from '#oci';
+import { emptyBytes, emptyDescriptor, manifestLimit, mediaTypes, memoryStore } from '#oci';
 import { descriptorOf, image, json, withRegistry, type TestRegistry } from './fixture.ts';
 
 async function begin(url: string): Promise<string> {
@@ -245,5 +245,27 @@ test('a failure of ours is reported to us and told to the client as no more than
         },
       },
     },
+  );
+});
+
+test('a store that fails in the middle of an upload is an answer and a report, and the registry serves on', async () => {
+  const reported: string[] = [];
+  const store = {
+    ...memoryStore(),
+    async write(content: Uint8Array | AsyncIterable<Uint8Array>): Promise<never> {
+      if (!(content instanceof Uint8Array)) for await (const _ of content) break;
+      throw new Error('no space left');
+    },
+  };
+  await withRegistry(
+    async ({ url }) => {
+      const location = await begin(url);
+      const response = await patch(location, 'x'.repeat(1 << 20));
+      assert.equal(await codeOf(response), '500 UNKNOWN');
+      assert.deepEqual(reported, ['no space left']);
+      assert.equal((await fetch(location)).status, 404);
+      assert.equal((await fetch(`${url}/v2/`)).status, 200);
+    },
+    { store, report: (error) => reported.push(error.message) },
   );
 });

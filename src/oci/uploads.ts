@@ -81,7 +81,7 @@ export class Upload {
   }
 
   abandon(): void {
-    this.#pipe.destroy(new CairnError('refused', 'The upload was given up'));
+    this.#pipe.destroy(new WireError(404, 'BLOB_UPLOAD_UNKNOWN', 'The upload was given up; begin again'));
     this.#close();
   }
 
@@ -114,7 +114,14 @@ export class Upload {
   /** Returns when the store has taken the chunk: this is what holds a fast client back. */
   async #push(chunk: Uint8Array): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.#pipe.write(chunk, (error) => (error ? reject(error) : resolve()));
+      // A pipe that is destroyed never calls back for the chunk it holds: without this the client would wait for ever.
+      const closed = (): void => reject(new CairnError('internal', 'The store stopped reading'));
+      this.#pipe.once('close', closed);
+      this.#pipe.write(chunk, (error) => {
+        this.#pipe.off('close', closed);
+        if (error) reject(error);
+        else resolve();
+      });
     }).catch(async (error: unknown) => {
       await this.#written; // Throws why the store stopped reading.
       throw error;
@@ -133,7 +140,7 @@ export class Upload {
   }
 
   #wanted(): Digest {
-    if (this.#expected === undefined) throw new CairnError('refused', 'The upload ended without a digest');
+    if (this.#expected === undefined) throw new CairnError('internal', 'An upload ended without a digest');
     return this.#expected;
   }
 

@@ -60,6 +60,8 @@ export function sendError(response: ServerResponse, thrown: unknown, absent: Wir
       ...wire.headers,
     });
     response.end(response.req.method === 'HEAD' ? undefined : body);
+    // What is left of a body that was begun is thrown away, or the next request on this connection would wait behind it.
+    response.req.resume();
   }
   return wire.status >= 500 ? asCairnError(thrown) : undefined;
 }
