@@ -1,0 +1,4 @@
+// targets: what makes a content run. Unpacking and composing its layers, and the process target. Imports core only.
+export { composeContent } from './compose.ts';
+export { removeFinished } from './finished-folder.ts';
+export { unpackLayer, type UnpackLimits } from './unpack.ts';

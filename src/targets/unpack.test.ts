@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { pack, type Header } from 'tar-stream';
+import { digestOf } from '#core';
+import { composeContent, removeFinished, unpackLayer } from '#targets';
+
+type Item = Partial<Header> & { name: string; body?: string };
+
+async function layer(...items: Item[]): Promise<Buffer> {
+  const archive = pack();
+  const bytes = buffer(archive as unknown as AsyncIterable<Uint8Array>);
+  for (const { body = '', ...header } of items) archive.entry({ mode: 0o644, ...header }, body);
+  archive.finalize();
+  return gzipSync(await bytes);
+}
+
+async function* streamOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < bytes.length; i += 100) yield bytes.subarray(i, i + 100);
+}
+
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cairn-unpack-'));
+  t.after(() => removeFinished(path));
+  return path;
+}
+
+async function unpackTo(directory: string, ...items: Item[]): Promise<void> {
+  const bytes = await layer(...items);
+  await unpackLayer(streamOf(bytes), digestOf(bytes), directory);
+}
+
+test('a layer is unpacked read-only, with its links and its executable bits', async (t) => {
+  const root = join(await folder(t), 'sha256', 'layer');
+  await unpackTo(
+    root,
+    { name: './app/', type: 'directory', mode: 0o777 },
+    { name: 'app/server.js', body: 'serve', mode: 0o4777 },
+    { name: 'app/data.json', body: '{}' },
+    { name: 'deep/er/file', body: 'x' },
+    { name: 'app/hard', type: 'link', linkname: 'app/data.json' },
+    { name: 'deep/er/up', type: 'symlink', linkname: '../../app/data.json' },
+    { name: 'app/data.json', body: '{"second":true}' },
+  );
+  assert.equal(((await stat(join(root, 'app/server.js'))).mode & 0o7777).toString(8), '555');
+  assert.equal(((await stat(join(root, 'app/data.json'))).mode & 0o7777).toString(8), '444');
+  assert.equal(((await stat(join(root, 'app'))).mode & 0o7777).toString(8), '555');
+  assert.equal(await readFile(join(root, 'app/hard'), 'utf8'), '{}', 'a later file of the name leaves the hard link as it was');
+  assert.equal(await readFile(join(root, 'deep/er/up'), 'utf8'), '{"second":true}');
+});
+
+test('bytes that do not have the digest leave nothing behind', async (t) => {
+  const parent = await folder(t);
+  const bytes = await layer({ name: 'a', body: 'forged' });
+  await assert.rejects(unpackLayer(streamOf(bytes), digestOf('genuine'), join(parent, 'layer')), { code: 'digest-mismatch' });
+  assert.deepEqual(await readdir(parent), []);
+});
+
+test('bytes behind the archive count for the digest', async (t) => {
+  const parent = await folder(t);
+  const bytes = await layer({ name: 'a', body: 'a' });
+  const longer = Buffer.concat([bytes, Buffer.alloc(300_000, 'garbage')]);
+  await assert.rejects(unpackLayer(streamOf(longer), digestOf(bytes), join(parent, 'layer')));
+  assert.deepEqual(await readdir(parent), []);
+});
+
+const attacks: Record<string, Item[]> = {
+  'a name that climbs out': [{ name: '../evil', body: 'x' }],
+  'a name that climbs out from within': [{ name: 'a/../../evil', body: 'x' }],
+  'an absolute name': [{ name: '/etc/evil', body: 'x' }],
+  'a link to an absolute path': [{ name: 'l', type: 'symlink', linkname: '/etc' }],
+  'a link out of the folder': [{ name: 'a/l', type: 'symlink', linkname: '../../etc' }],
+  'links that leave only together': [
+    { name: 'deep/a/b/up', type: 'symlink', linkname: '../../..' },
+    { name: 'out', type: 'symlink', linkname: 'deep/a/b/up/../../etc' },
+  ],
+  'writing through an earlier link': [
+    { name: 'sub', type: 'directory' },
+    { name: 'l', type: 'symlink', linkname: 'sub' },
+    { name: 'l/evil', body: 'x' },
+  ],
+  'a file in place of a link': [
+    { name: 'l', type: 'symlink', linkname: 'sub' },
+    { name: 'l', body: 'x' },
+  ],
+  'a folder in place of a file': [
+    { name: 'a', body: 'x' },
+    { name: 'a/', type: 'directory' },
+  ],
+  'a hard link out of the folder': [{ name: 'h', type: 'link', linkname: '../../etc/passwd' }],
+  'a hard link to what the layer does not have': [{ name: 'h', type: 'link', linkname: 'absent' }],
+  'a hard link to a link': [
+    { name: 'l', type: 'symlink', linkname: 'sub' },
+    { name: 'h', type: 'link', linkname: 'l' },
+  ],
+  'a device': [{ name: 'null', type: 'character-device', devmajor: 1, devminor: 3 }],
+  'a pipe': [{ name: 'pipe', type: 'fifo' }],
+  'a whiteout': [{ name: 'a/.wh.b', body: '' }],
+  'a whiteout of a folder': [{ name: '.wh..wh..opq', body: '' }],
+};
+
+for (const [what, items] of Object.entries(attacks)) {
+  test(`a layer with ${what} is refused and leaves nothing behind`, async (t) => {
+    const parent = await folder(t);
+    await assert.rejects(unpackTo(join(parent, 'in', 'layer'), ...items), { code: 'malformed-document' });
+    assert.deepEqual(await readdir(join(parent, 'in')), []);
+    assert.deepEqual(await readdir(parent), ['in']);
+  });
+}
+
+test('a layer that grows past its limits, a torn one and what is no archive are refused', async (t) => {
+  const parent = await folder(t);
+  const bomb = await layer({ name: 'zeroes', body: '\0'.repeat(5 << 20) });
+  assert.ok(bomb.length < 10_000);
+  await assert.rejects(unpackLayer(streamOf(bomb), digestOf(bomb), join(parent, 'a'), { bytes: 1 << 20, entries: 10 }), {
+    code: 'malformed-document',
+  });
+  const torn = bomb.subarray(0, bomb.length - 50);
+  await assert.rejects(unpackLayer(streamOf(torn), digestOf(torn), join(parent, 'a')), { code: 'malformed-document' });
+  const text = Buffer.from('not an archive');
+  await assert.rejects(unpackLayer(streamOf(text), digestOf(text), join(parent, 'a')), { code: 'malformed-document' });
+  assert.deepEqual(await readdir(parent), []);
+});
+
+test('a source that breaks keeps its own error', async (t) => {
+  const bytes = await layer({ name: 'a', body: 'a' });
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 10);
+    await once(AbortSignal.timeout(1), 'abort');
+    throw new Error('the network went away');
+  }
+  await assert.rejects(unpackLayer(broken(), digestOf(bytes), join(await folder(t), 'a')), { message: 'the network went away' });
+});
+
+test('layers are composed by hard links, the later one winning, by many at once and again', async (t) => {
+  const parent = await folder(t);
+  await unpackTo(
+    join(parent, 'one'),
+    { name: 'app/a', body: 'one' },
+    { name: 'app/b', body: 'one' },
+    { name: 'swap/x', body: 'one' },
+    { name: 'link', type: 'symlink', linkname: 'app' },
+  );
+  await unpackTo(
+    join(parent, 'two'),
+    { name: 'app/b', body: 'two' },
+    { name: 'swap', type: 'symlink', linkname: 'app' },
+    { name: 'link/b', body: 'two' },
+  );
+  const layers = [join(parent, 'one'), join(parent, 'two')];
+  const content = join(parent, 'content');
+  await Promise.all([1, 2, 3].map(() => composeContent(layers, content)));
+  await composeContent(layers, content);
+  assert.equal(await readFile(join(content, 'app/a'), 'utf8'), 'one');
+  assert.equal(await readFile(join(content, 'app/b'), 'utf8'), 'two');
+  assert.equal(await readlink(join(content, 'swap')), 'app');
+  assert.ok((await lstat(join(content, 'link'))).isDirectory(), 'a folder takes the place of a link and is not written through it');
+  assert.equal((await stat(join(content, 'app/a'))).ino, (await stat(join(parent, 'one/app/a'))).ino);
+  assert.deepEqual((await readdir(parent)).sort(), ['content', 'one', 'two']);
+});
+
+test('a layer whose folder holds anything else is not composed', async (t) => {
+  const parent = await folder(t);
+  await mkdir(join(parent, 'one'));
+  await writeFile(join(parent, 'one', 'a'), 'a');
+  const { createServer } = await import('node:net');
+  const server = createServer().listen(join(parent, 'one', 'socket'));
+  await once(server, 'listening');
+  t.after(() => server.close());
+  await assert.rejects(composeContent([join(parent, 'one')], join(parent, 'content')), { code: 'storage' });
+});
