@@ -1,0 +1,95 @@
+import { parsePredicate, predicateTypes, subjectDigests, type PredicateOf, type Statement } from '#attest';
+import { CairnError, canonicalJson, digestOf, type Digest } from '#core';
+import { contentHash, advance, type State } from '#release';
+import type { Database, Tables } from './schema.ts';
+
+/** One statement that counts, at its place in the log. */
+export interface Entry {
+  readonly logIndex: number;
+  readonly digest: Digest;
+  readonly time: number;
+  readonly statement: Statement;
+}
+
+/**
+ * The fold: what one statement does to the index. It reads nothing but the index and the statement, so that the log alone
+ * determines every row; live appends and `ledger rebuild` both run it.
+ */
+export async function fold(index: Database, entry: Entry): Promise<void> {
+  const { statement } = entry;
+  const predicate_type = statement.predicateType;
+  await index.insertInto('statements').values({ idx: entry.logIndex, digest: entry.digest, predicate_type, time: entry.time }).execute();
+  for (const digest of new Set(subjectDigests(statement))) await index.insertInto('subjects').values({ digest, predicate_type, idx: entry.logIndex }).execute();
+  switch (predicate_type) {
+    case predicateTypes.policy: {
+      const body = canonicalJson(statement.predicate);
+      await index.insertInto('policies').values({ idx: entry.logIndex, digest: digestOf(body), body: body.toString('utf8') }).execute();
+      return;
+    }
+    case predicateTypes.request:
+      return foldRequest(index, entry, parsePredicate('request', statement));
+    case predicateTypes.verdict:
+      return foldVerdict(index, entry, parsePredicate('verdict', statement));
+    case predicateTypes.intent:
+      return setState(index, parsePredicate('intent', statement).operation, 'preparing', {});
+    case predicateTypes.outcome:
+      return foldOutcome(index, parsePredicate('outcome', statement));
+    default:
+      return;
+  }
+}
+
+async function foldRequest(index: Database, entry: Entry, request: PredicateOf<'request'>): Promise<void> {
+  const { application, environment, configuration, secrets } = request;
+  const [release] = subjectDigests(entry.statement);
+  if (release === undefined) return;
+  if (request.action === 'resume') {
+    await index.deleteFrom('quarantines').where('application', '=', application).where('environment', '=', environment).where('digest', '=', release).execute();
+    return;
+  }
+  const head = await index.selectFrom('revisions').select((all) => all.fn.max('number').as('number')).where('application', '=', application).where('environment', '=', environment).executeTakeFirst();
+  await index.insertInto('revisions').values({
+    application, environment, number: (head?.number ?? 0) + 1, state: 'proposed',
+    // A rollback is named by the operation that its caller chose, which the runner's journal names too.
+    operation: request.action === 'rollback' ? request.nonce : entry.digest,
+    release, content: contentHash({ release, configuration, secrets }),
+    configuration: canonicalJson(configuration).toString('utf8'), secrets: canonicalJson(secrets).toString('utf8'),
+    confirmed: 0, restores: request.restores, by_whom: request.by, reason: request.reason, verdict: null, journal: null,
+  }).execute();
+}
+
+async function foldVerdict(index: Database, entry: Entry, verdict: PredicateOf<'verdict'>): Promise<void> {
+  const { operation } = verdict['https://cairn.internal/verdict/v1'];
+  await setState(index, operation, verdict.verificationResult === 'PASSED' ? 'admitted' : 'denied', { verdict: entry.digest });
+}
+
+async function foldOutcome(index: Database, outcome: PredicateOf<'outcome'>): Promise<void> {
+  const { operation, application, environment, state, journal } = outcome;
+  if (state === 'failed') return setState(index, operation, 'failed', {});
+  const revision = await revisionBy(index, operation);
+  if (revision.state === 'preparing') await replaceLive(index, application, environment, revision);
+  await setState(index, operation, state, { ...(journal !== null && { journal }), ...(state === 'confirmed' && { confirmed: 1 }) });
+}
+
+/** A revision goes live: the one before it steps aside, and, where this one is a rollback, may not come back unasked. */
+async function replaceLive(index: Database, application: string, environment: string, next: Tables['revisions']): Promise<void> {
+  const inTimeline = index.selectFrom('revisions').selectAll().where('application', '=', application).where('environment', '=', environment);
+  for (const standby of await inTimeline.where('state', '=', 'standby').execute()) await setState(index, standby.operation, 'retained', {});
+  const before = await inTimeline.where('state', 'in', ['live', 'confirmed']).executeTakeFirst();
+  if (before === undefined) return;
+  await setState(index, before.operation, next.restores === null ? 'standby' : 'reverted', {});
+  if (next.restores === null) return;
+  const digest = before.release === next.release ? before.content : before.release;
+  await index.insertInto('quarantines').values({ application, environment, digest }).onConflict((on) => on.doNothing()).execute();
+}
+
+async function setState(index: Database, operation: string, to: State, more: Partial<Tables['revisions']>): Promise<void> {
+  const revision = await revisionBy(index, operation);
+  await index.updateTable('revisions').set({ ...more, state: advance(revision.state as State, to) }).where('operation', '=', operation).execute();
+}
+
+async function revisionBy(index: Database, operation: string): Promise<Tables['revisions']> {
+  const revision = await index.selectFrom('revisions').selectAll().where('operation', '=', operation).executeTakeFirst();
+  if (revision === undefined) throw new CairnError('storage', `the log speaks of the operation ${operation}, which it never opened`, { fix: 'Restore the ledger from a backup' });
+  return revision;
+}

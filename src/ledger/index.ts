@@ -1,0 +1,2 @@
+// ledger: envelopes, leaves and checkpoints (the truth) and the index over them (disposable), in SQLite.
+export { openLedger, type LedgerOptions, type OpenLedger } from './ledger.ts';

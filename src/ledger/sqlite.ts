@@ -1,0 +1,36 @@
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { SqliteDialect } from 'kysely';
+import type { Faults } from '#core';
+
+/**
+ * node:sqlite under kysely. WAL with synchronous=FULL: a commit has reached the disk when it returns. Every statement that
+ * writes is a place where the tests kill the process, before and after it.
+ */
+export function sqliteDialect(path: string, faults: Faults): SqliteDialect {
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
+  return new SqliteDialect({
+    database: {
+      close: () => database.close(),
+      prepare: (sql) => {
+        const statement = database.prepare(sql);
+        const reader = statement.columns().length > 0;
+        const writes = /^(insert|update|delete|commit)/i.exec(sql)?.[0];
+        const guarded = <T>(work: () => T): T => {
+          if (writes === undefined) return work();
+          faults.point(`sql ${writes}`);
+          const result = work();
+          faults.point(`sql ${writes} done`);
+          return result;
+        };
+        const values = (parameters: readonly unknown[]) => parameters as SQLInputValue[];
+        return {
+          reader,
+          all: (parameters) => guarded(() => statement.all(...values(parameters))),
+          run: (parameters) => guarded(() => statement.run(...values(parameters))),
+          iterate: (parameters) => statement.iterate(...values(parameters)),
+        };
+      },
+    },
+  });
+}

@@ -1,0 +1,131 @@
+import { createPublicKey, timingSafeEqual } from 'node:crypto';
+import { Hono, type Context } from 'hono';
+import { z } from 'zod';
+import { parseEnvelope, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
+import { asCairnError, CairnError, sha256, type CairnError as Failure } from '#core';
+import type { OpenLedger } from '#ledger';
+import { personOf, policyDigest } from '#policy';
+import type { Delivery, Registry, SignedStatement } from '#release';
+import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
+
+export interface ApiOptions {
+  readonly ledger: OpenLedger;
+  readonly delivery: Delivery;
+  readonly registry: Registry;
+  readonly token: string;
+  readonly info: Omit<Info, 'checkpoint' | 'policy'>;
+}
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
+const signedBody = z.strictObject({ envelope: z.unknown(), key: z.string().max(1024) });
+const rollbackBody = z.strictObject({ operation: z.string().min(8).max(128), application: name, environment: name, by: name, reason: z.string().max(4096).nullable() });
+const count = z.coerce.number().int().nonnegative();
+
+export function api(options: ApiOptions): Hono {
+  const { ledger, delivery, registry } = options;
+  const app = new Hono();
+  app.onError((error, context) => answerError(context, asCairnError(error)));
+  app.notFound((context) => answerError(context, new CairnError('not-found', `there is nothing at ${context.req.path}`)));
+  app.use('*', async (context, next) => {
+    requireLocal(context);
+    requireToken(context, options.token);
+    await next();
+  });
+
+  app.get('/api/v1/info', async (context) => {
+    const checkpoint = (await ledger.checkpoint()) ?? { size: 0, note: '' };
+    return context.json({ ...options.info, policy: policyDigest(await ledger.policy()), checkpoint } satisfies Info);
+  });
+  app.get('/api/v1/timelines', async (context) => context.json(await ledger.timelines()));
+  app.get('/api/v1/timelines/:application/:environment', async (context) => context.json(await ledger.timeline(context.req.param('application'), context.req.param('environment'))));
+  app.get('/api/v1/releases/:application/:prefix', async (context) => {
+    const prefix = z.string().regex(/^[0-9a-f]{4,64}$/).parse(context.req.param('prefix'));
+    return context.json(await ledger.findRelease(context.req.param('application'), prefix));
+  });
+  app.post('/api/v1/statements/:application', async (context) => {
+    const signed = await readSigned(context);
+    await requireWriter(signed);
+    const [logged] = await ledger.commit([signed]);
+    if (logged === undefined) throw new CairnError('storage', 'the statement was not logged');
+    await registry.attach(context.req.param('application'), logged);
+    return context.json({ digest: logged.digest, logIndex: logged.logIndex, bundle: logged.bundle } satisfies StatementAnswer, 201);
+  });
+  app.post('/api/v1/promote', async (context) => context.json(await delivery.promote(await readSigned(context))));
+  app.post('/api/v1/resume', async (context) => {
+    await delivery.resume(await readSigned(context));
+    return context.json({});
+  });
+  app.post('/api/v1/rollback', async (context) => context.json(await delivery.rollback(read(rollbackBody, await body(context)))));
+  app.post('/api/v1/ledger/rebuild', async (context) => {
+    const before = await ledger.dumpIndex();
+    const counted = await ledger.rebuild();
+    return context.json({ counted, same: before === (await ledger.dumpIndex()) });
+  });
+  app.get('/api/v1/log/consistency', async (context) => context.json(await ledger.consistency(read(count, context.req.query('from')), read(count, context.req.query('to')))));
+  app.get('/api/v1/log/tiles/:level/:index', async (context) => {
+    const tile = await ledger.tile(read(count, context.req.param('level')), read(count, context.req.param('index')));
+    if (tile === undefined) throw new CairnError('not-found', 'the log has no such tile');
+    return context.body(Uint8Array.from(tile));
+  });
+  app.get('/api/v1/log/entries', async (context) => {
+    const from = read(count, context.req.query('from'));
+    const bodies = await ledger.bodies(from, Math.min(read(count, context.req.query('to')), from + 256));
+    return context.json(bodies.map((one) => Buffer.from(one).toString('base64')));
+  });
+
+  /** Only keys of the policy write statements that count, and only of the kinds that people write by themselves. */
+  async function requireWriter(signed: SignedStatement): Promise<void> {
+    if (personOf(await ledger.policy(), signed.key) === undefined) throw new CairnError('unauthorized', 'the statement is signed by a key that the policy does not know', { fix: 'Sign with a key of the policy' });
+    const { predicateType } = parseStatement(payloadOf(signed.envelope));
+    if (predicateType !== predicateTypes.provenance) throw new CairnError('refused', `statements of the type ${predicateType} are not taken here`);
+  }
+  return app;
+}
+
+/** A page in somebody's browser must not speak for the person at this machine: loopback names only, no foreign origin. */
+function requireLocal(context: Context): void {
+  const host = (context.req.header('host') ?? '').replace(/:\d+$/, '');
+  const origin = context.req.header('origin');
+  const local = ['127.0.0.1', 'localhost', '[::1]'];
+  if (!local.includes(host) || (origin !== undefined && new URL(origin).host !== context.req.header('host'))) {
+    throw new CairnError('unauthorized', `requests for ${host || 'no host'} are not answered`, { fix: 'Use http://127.0.0.1' });
+  }
+}
+
+function requireToken(context: Context, token: string): void {
+  const given = context.req.header('authorization') ?? '';
+  // Hashed first, so that neither length nor the first wrong byte shows in the time taken.
+  if (!timingSafeEqual(sha256(given), sha256(`Bearer ${token}`))) throw new CairnError('unauthorized', 'the API token is missing or wrong', { fix: 'Run the command as the user who ran cairn up' });
+}
+
+async function readSigned(context: Context): Promise<SignedStatement> {
+  const { envelope: value, key } = read(signedBody, await body(context));
+  const envelope = parseEnvelope(value);
+  const publicKey = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' });
+  if (!verifyEnvelope(envelope, publicKey)) throw new CairnError('verification-failed', 'the signature does not belong to the statement');
+  return { envelope, key };
+}
+
+async function body(context: Context): Promise<unknown> {
+  if (Number(context.req.header('content-length') ?? Number.NaN) > 16 << 20) throw new CairnError('malformed-document', 'the request is larger than 16 MiB');
+  return context.req.json().catch(() => {
+    throw new CairnError('malformed-document', 'the request is not JSON');
+  });
+}
+
+function read<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new CairnError('malformed-document', `the request is malformed: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+const statusOf: Partial<Record<Failure['code'], 400 | 401 | 403 | 404 | 409 | 422 | 500 | 503>> = {
+  internal: 500, storage: 500, unreachable: 503, unauthorized: 401, refused: 403, 'verification-failed': 403,
+  'not-found': 404, 'unknown-reference': 404, conflict: 409, unhealthy: 422, 'nothing-to-return-to': 409,
+};
+
+function answerError(context: Context, error: Failure): Response {
+  const { code, message, fix, retryable } = error;
+  const answer: ErrorAnswer = { error: { code, message, fix: fix ?? null, context: error.context, retryable } };
+  return context.json(answer, statusOf[code] ?? 400);
+}

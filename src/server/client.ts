@@ -1,0 +1,46 @@
+import { request } from 'undici';
+import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
+import type { SignedStatement, Timeline } from '#release';
+import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
+
+export type ApiClient = ReturnType<typeof apiClient>;
+
+/** The commands' end of the contract. Errors come back as the CairnError that the server threw. */
+export function apiClient(baseUrl: string, token: string) {
+  async function exchange(method: 'GET' | 'POST', path: string, content?: unknown): Promise<Buffer> {
+    const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...(content !== undefined && { 'content-type': 'application/json' }) };
+    const response = await request(new URL(path, baseUrl), { method, headers, ...(content !== undefined && { body: JSON.stringify(content) }), headersTimeout: 300_000 }).catch((cause: unknown) => {
+      throw new CairnError('unreachable', `no control server answers at ${baseUrl}`, { cause, fix: 'cairn up', retryable: true });
+    });
+    const bytes = Buffer.from(await response.body.arrayBuffer());
+    if (response.statusCode < 300) return bytes;
+    throw errorFrom(bytes, response.statusCode);
+  }
+  const get = async <T>(path: string): Promise<T> => JSON.parse((await exchange('GET', path)).toString('utf8')) as T;
+  const post = async <T>(path: string, content: unknown): Promise<T> => JSON.parse((await exchange('POST', path, content)).toString('utf8')) as T;
+
+  return {
+    info: () => get<Info>('/api/v1/info'),
+    timelines: () => get<Timeline[]>('/api/v1/timelines'),
+    timeline: (application: string, environment: string) => get<Timeline>(`/api/v1/timelines/${application}/${environment}`),
+    findRelease: (application: string, prefix: string) => get<Digest[]>(`/api/v1/releases/${application}/${prefix}`),
+    addStatement: (application: string, signed: SignedStatement) => post<StatementAnswer>(`/api/v1/statements/${application}`, signed),
+    promote: (signed: SignedStatement) => post<MovedAnswer>('/api/v1/promote', signed),
+    resume: (signed: SignedStatement) => post<object>('/api/v1/resume', signed),
+    rollback: (wanted: { operation: string; application: string; environment: string; by: string; reason: string | null }) => post<MovedAnswer>('/api/v1/rollback', wanted),
+    rebuildLedger: () => post<{ counted: number; same: boolean }>('/api/v1/ledger/rebuild', {}),
+    consistency: (from: number, to: number) => get<string[]>(`/api/v1/log/consistency?from=${from}&to=${to}`),
+    tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),
+    bodies: async (from: number, to: number) => (await get<string[]>(`/api/v1/log/entries?from=${from}&to=${to}`)).map((one) => Buffer.from(one, 'base64')),
+  };
+}
+
+function errorFrom(bytes: Buffer, status: number): CairnError {
+  try {
+    const { error } = JSON.parse(bytes.toString('utf8')) as ErrorAnswer;
+    if (!(error.code in errorCodes)) throw new Error(error.code);
+    return new CairnError(error.code as ErrorCode, error.message, { ...(error.fix !== null && { fix: error.fix }), context: error.context, retryable: error.retryable });
+  } catch (cause) {
+    return new CairnError('internal', `the control server answered ${status} and no reason`, { cause });
+  }
+}

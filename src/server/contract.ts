@@ -1,0 +1,31 @@
+import type { Bundle, Envelope } from '#attest';
+import type { Digest } from '#core';
+import type { Moved, Timeline } from '#release';
+
+// The API's contract, read by both of its ends.
+
+export interface Info {
+  readonly version: string;
+  readonly origin: string;
+  readonly environments: readonly { readonly name: string; readonly url: string }[];
+  readonly policy: Digest;
+  readonly checkpoint: { readonly size: number; readonly note: string };
+}
+
+export interface SignedBody {
+  readonly envelope: Envelope;
+  readonly key: string;
+}
+
+export interface StatementAnswer {
+  readonly digest: Digest;
+  readonly logIndex: number;
+  readonly bundle: Bundle;
+}
+
+export type MovedAnswer = Moved;
+export type TimelineAnswer = Timeline;
+
+export interface ErrorAnswer {
+  readonly error: { readonly code: string; readonly message: string; readonly fix: string | null; readonly context: Readonly<Record<string, unknown>>; readonly retryable: boolean };
+}

@@ -1,0 +1,5 @@
+// server: the control server's HTTP side: the registry at /v2/, the API at /api/v1/, and what both stand on.
+export { apiClient, type ApiClient } from './client.ts';
+export { embeddedRegistry } from './registry.ts';
+export { startServer, type RunningServer, type ServerOptions } from './server.ts';
+export type { Info, MovedAnswer, TimelineAnswer } from './contract.ts';

@@ -1,0 +1,53 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { asCairnError, CairnError } from '#core';
+import { registryHandler, type ContentStore, type Repositories } from '#oci';
+import { api, type ApiOptions } from './api.ts';
+
+export interface ServerOptions extends ApiOptions {
+  readonly repositories: Repositories;
+  readonly store: ContentStore;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Opens the one port: /v2/ in bare node:http, where bytes flow; the API in hono, where people call. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const registry = registryHandler({ repositories: options.repositories, store: options.store });
+  const calls = getRequestListener(api(options).fetch);
+  const server = createServer((request, response) => {
+    registry(request, response)
+      .then((handled) => (handled ? undefined : calls(request, response)))
+      .catch((error: unknown) => {
+        // A handler that throws after its headers can only break off: the client must not take the part for the whole.
+        if (response.headersSent) response.destroy();
+        else response.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ error: { code: 'internal', message: asCairnError(error).message, fix: null, context: {}, retryable: false } }));
+      });
+  });
+  await listen(server, options.host, options.port);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${options.host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const taken = cause.code === 'EADDRINUSE';
+      reject(new CairnError(taken ? 'port-taken' : 'storage', `${host}:${port} cannot be listened on: ${cause.message}`, { cause, fix: taken ? 'Stop what listens there, or choose another port in cairn.json' : 'See the message' }));
+    });
+    server.listen(port, host, () => resolve());
+  });
+}

@@ -1,0 +1,98 @@
+import { createPublicKey } from 'node:crypto';
+import { z } from 'zod';
+import { parseEnvelope, parsePredicate, parseStatement, payloadOf, subjectDigests, verifyEnvelope, type Envelope } from '#attest';
+import { CairnError, canonicalJson, digestOf, isDigest, type Digest } from '#core';
+import type { LogVerifier } from '#log';
+
+// cairn.trust.json: what a clone needs to believe nothing but mathematics. Version 1 is taken on first use, from the
+// repository; each later version must be signed by a threshold of the rotation keys of the version before (as TUF's root is).
+
+const spki = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/);
+const body = z.strictObject({
+  kind: z.literal('trust'),
+  version: z.int().positive(),
+  origin: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,252}$/),
+  since: z.iso.datetime(),
+  keys: z.strictObject({ log: spki, time: spki, record: spki, admit: z.record(z.string(), spki) }),
+  policy: z.custom<Digest>(isDigest),
+  rotation: z.strictObject({ threshold: z.int().positive(), keys: z.array(spki).min(1) }),
+  recovery: spki.nullable(),
+});
+const file = z.strictObject({ genesis: body, rotations: z.array(z.unknown()) });
+
+export type Trust = Readonly<z.infer<typeof body>>;
+export interface TrustFile {
+  readonly genesis: Trust;
+  readonly rotations: readonly (readonly Envelope[])[];
+}
+
+export function trustBody(value: unknown): Trust {
+  const parsed = body.safeParse(value);
+  if (!parsed.success) throw new CairnError('malformed-document', `trust: ${z.prettifyError(parsed.error)}`);
+  return Object.freeze(parsed.data);
+}
+
+export function trustDigest(trust: Trust): Digest {
+  return digestOf(canonicalJson(trust));
+}
+
+export function parseTrustFile(bytes: Uint8Array): TrustFile {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch (cause) {
+    throw new CairnError('malformed-document', 'cairn.trust.json is not JSON', { cause, fix: 'git checkout -- cairn.trust.json' });
+  }
+  const parsed = file.safeParse(value);
+  if (!parsed.success) throw new CairnError('malformed-document', `cairn.trust.json: ${z.prettifyError(parsed.error)}`);
+  const rotations = parsed.data.rotations.map((group) => z.array(z.unknown()).parse(group).map(parseEnvelope));
+  return { genesis: trustBody(parsed.data.genesis), rotations };
+}
+
+/** Walks the chain of rotations; the last version is the one in force. @throws CairnError `verification-failed` */
+export function currentTrust(trustFile: TrustFile): Trust {
+  return walk(trustFile).at(-1) ?? trustFile.genesis;
+}
+
+/**
+ * A client that knows one version accepts only files whose chain passes through it: whoever swaps the file in the repository
+ * cannot swap the keys. @throws CairnError `trust-changed`
+ */
+export function requireChain(known: Digest, trustFile: TrustFile): Trust {
+  const versions = walk(trustFile);
+  if (!versions.some((version) => trustDigest(version) === known)) {
+    throw new CairnError('trust-changed', 'cairn.trust.json is not signed by the keys that this machine knows', {
+      fix: 'Ask who changed it: git log -p cairn.trust.json',
+    });
+  }
+  return versions.at(-1) ?? trustFile.genesis;
+}
+
+export function verifierOf(trust: Trust): LogVerifier {
+  const key = (text: string) => createPublicKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'spki' });
+  return { origin: trust.origin, log: key(trust.keys.log), time: key(trust.keys.time) };
+}
+
+function walk(trustFile: TrustFile): Trust[] {
+  const versions = [trustFile.genesis];
+  for (const envelopes of trustFile.rotations) versions.push(rotate(versions.at(-1) ?? trustFile.genesis, envelopes));
+  return versions;
+}
+
+/** One step: the envelopes all carry the same next version and enough distinct rotation keys, or the recovery key, signed it. */
+function rotate(before: Trust, envelopes: readonly Envelope[]): Trust {
+  const refuse = (why: string) => new CairnError('verification-failed', `the rotation of trust after version ${before.version} is refused: ${why}`);
+  const payloads = new Set(envelopes.map((envelope) => envelope.payload));
+  const [first] = envelopes;
+  if (first === undefined || payloads.size !== 1) throw refuse('its signatures are over different texts');
+  const statement = parseStatement(payloadOf(first));
+  const next = trustBody(parsePredicate('trust', statement));
+  if (!subjectDigests(statement).includes(trustDigest(next))) throw refuse('its subject is not the digest of the new version');
+  if (next.version !== before.version + 1 || next.origin !== before.origin) throw refuse('it does not follow version and origin');
+  const signed = (key: string) => envelopes.some((one) => verifyEnvelope(one, createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })));
+  const count = new Set(before.rotation.keys).size === before.rotation.keys.length ? before.rotation.keys.filter(signed).length : 0;
+  const recovered = before.recovery !== null && signed(before.recovery);
+  if (count < before.rotation.threshold && !recovered) throw refuse(`${count} of ${before.rotation.threshold} signatures hold`);
+  return next;
+}
+
