@@ -10,6 +10,8 @@ const neverSent = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_C
 /** The connection died under the request: it may have been acted on, so that only safe methods are sent again. */
 const connectionLost = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
+const ignore = (): void => {};
+
 /** One request on its way through: the hot path, so one object and no promise. It stays on the side that it entered. */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #side: Side;
@@ -28,6 +30,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response = response;
     this.#forwarded = forwarded;
     side.enter();
+    // Without a listener, a chunk that comes just after the client's connection broke would end the whole data plane.
+    response.on('error', ignore);
     response.on('close', () => {
       this.#gone = true;
       side.leave();
@@ -42,15 +46,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#fail('no instance of the release is running');
       return;
     }
-    const { path, headers, hasBody } = this.#forwarded;
     pool.dispatch(
       {
-        path,
+        path: this.#forwarded.path,
         method: this.#request.method as Dispatcher.HttpMethod,
-        headers,
-        // A stream of its own: on failure undici destroys the body, which for the request itself would take the client's
-        // connection along, and with it the 502.
-        body: hasBody ? this.#request.pipe(new PassThrough()) : null,
+        headers: this.#forwarded.headers,
+        body: this.#forwarded.hasBody ? this.#body() : null,
       },
       this,
     );
@@ -94,6 +95,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
     } else {
       this.#fail('the application does not answer');
     }
+  }
+
+  /**
+   * A stream of its own: on failure undici destroys the body, which for the request itself would take the client's connection
+   * along, and with it the 502.
+   */
+  #body(): PassThrough {
+    return this.#request.pipe(new PassThrough()).on('error', ignore);
   }
 
   #mayRetry(code: string): boolean {

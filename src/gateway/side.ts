@@ -40,7 +40,7 @@ export class Side {
   reroute(backend: Backend): void {
     const pools = new Map<string, Pool>();
     for (const origin of backend.origins) pools.set(origin, this.#pools.get(origin) ?? openPool(origin));
-    for (const [origin, pool] of this.#pools) if (!pools.has(origin)) void pool.close();
+    for (const [origin, pool] of this.#pools) if (!pools.has(origin)) pool.close().catch(() => {});
     this.backend = backend;
     this.#pools = pools;
     this.#turns = [...pools.values()];

@@ -21,6 +21,8 @@ export interface InstanceOptions {
   readonly health: Health;
   /** Called, and waited for, as soon as there is a process, before it is healthy: to record it. If it throws, the process is stopped. */
   readonly spawned?: (pid: number) => Promise<void>;
+  /** Ends the wait for health, and the process, before the deadline. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Exit {
@@ -82,7 +84,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
 
   try {
     await options.spawned?.(pid);
-    await untilHealthy(port, health, exited, log);
+    await untilHealthy(port, health, exited, log, options.signal);
   } catch (error) {
     await stop(0);
     throw error;
@@ -116,16 +118,20 @@ async function gone(child: ChildProcess, log: LogLines, origin: { release: Diges
   return { code, signal };
 }
 
-async function untilHealthy(port: number, health: Health, exited: Promise<Exit>, log: LogLines): Promise<void> {
+async function untilHealthy(port: number, health: Health, exited: Promise<Exit>, log: LogLines, signal?: AbortSignal): Promise<void> {
   const stopped = new AbortController();
-  const deadline = setTimeout(() => stopped.abort(), health.deadlineMs);
+  const stop = (): void => stopped.abort();
+  const deadline = setTimeout(stop, health.deadlineMs);
+  if (signal?.aborted === true) stop();
+  signal?.addEventListener('abort', stop);
   let exit: Exit | undefined;
   const watching = exited.then((how) => {
     exit = how;
-    stopped.abort();
+    stop();
   });
   const healthy = await becomesHealthy(port, health, stopped.signal);
   clearTimeout(deadline);
+  signal?.removeEventListener('abort', stop);
   if (healthy && exit === undefined) return;
   // The last lines come with the end of the process: whoever reads the error wants just those.
   if (exit !== undefined) await watching;

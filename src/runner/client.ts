@@ -1,0 +1,71 @@
+import { Pool } from 'undici';
+import { z } from 'zod';
+import { CairnError } from '#core';
+import * as protocol from './protocol.ts';
+
+/** The runner, as the control server and `cairn rollback` see it. Errors are the runner's own; every call may be repeated. */
+export interface RunnerClient {
+  state(): Promise<protocol.StateAnswer>;
+  prepare(request: protocol.PrepareRequest): Promise<protocol.PrepareAnswer>;
+  probe(request: protocol.ProbeRequest): Promise<protocol.ProbeAnswer>;
+  switch(request: protocol.SwitchRequest): Promise<protocol.SwitchAnswer>;
+  retire(request: protocol.RetireRequest): Promise<protocol.RetireAnswer>;
+  /** Entries after the sequence number, at most a thousand a call. */
+  journal(after: number): Promise<protocol.JournalAnswer>;
+  close(): Promise<void>;
+}
+
+const answerMs = 30_000;
+/** Applications take their time to start and to drain; each has deadlines of its own. */
+const noLimit = 0;
+
+/** Every method throws CairnError `unreachable` (retryable) where no runner answers. */
+export function runnerClient(socketPath: string): RunnerClient {
+  // No limit of connections: a switch must never stand in line behind applications that take long to start.
+  const pool = new Pool('http://runner', { socketPath, connectTimeout: 5_000 });
+
+  async function call<T extends z.ZodType>(path: string, answer: T, request?: unknown, headersTimeout = answerMs): Promise<z.infer<T>> {
+    const response = await pool
+      .request({
+        path,
+        method: request === undefined ? 'GET' : 'POST',
+        headersTimeout,
+        ...(request !== undefined && { body: JSON.stringify(request), headers: { 'content-type': 'application/json' } }),
+      })
+      .then(async ({ statusCode, body }) => ({ statusCode, text: await body.text() }))
+      .catch((cause: unknown) => {
+        throw new CairnError('unreachable', `no runner answers at ${socketPath}`, { fix: 'Start it with cairn up', cause, retryable: true });
+      });
+    const value = parse(response.text);
+    if (response.statusCode === 200) {
+      const result = answer.safeParse(value);
+      if (result.success) return result.data;
+    }
+    const failed = protocol.errorAnswer.safeParse(value);
+    if (!failed.success) {
+      throw new CairnError('malformed-document', `the runner's answer to ${path} is not understood`, {
+        fix: 'Use a server and a runner of one version of Cairn',
+      });
+    }
+    const { code, message, fix, context } = failed.data.error;
+    throw new CairnError(code, message, { ...(fix !== null && { fix }), context });
+  }
+
+  return {
+    state: () => call('/v1/state', protocol.stateAnswer),
+    prepare: (request) => call('/v1/prepare', protocol.prepareAnswer, request, noLimit),
+    probe: (request) => call('/v1/probe', protocol.probeAnswer, request),
+    switch: (request) => call('/v1/switch', protocol.switchAnswer, request),
+    retire: (request) => call('/v1/retire', protocol.retireAnswer, request, noLimit),
+    journal: (after) => call(`/v1/journal?after=${after}`, protocol.journalAnswer),
+    close: () => pool.destroy(),
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
