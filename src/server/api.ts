@@ -36,6 +36,7 @@ export function api(options: ApiOptions): Hono {
     const checkpoint = (await ledger.checkpoint()) ?? { size: 0, note: '' };
     return context.json({ ...options.info, policy: policyDigest(await ledger.policy()), checkpoint } satisfies Info);
   });
+  app.get('/api/v1/policy', async (context) => context.json(await ledger.policy()));
   app.get('/api/v1/timelines', async (context) => context.json(await ledger.timelines()));
   app.get('/api/v1/timelines/:application/:environment', async (context) => context.json(await ledger.timeline(context.req.param('application'), context.req.param('environment'))));
   app.get('/api/v1/releases/:application/:prefix', async (context) => {

@@ -21,6 +21,7 @@ export function apiClient(baseUrl: string, token: string) {
 
   return {
     info: () => get<Info>('/api/v1/info'),
+    policy: () => get<unknown>('/api/v1/policy'),
     timelines: () => get<Timeline[]>('/api/v1/timelines'),
     timeline: (application: string, environment: string) => get<Timeline>(`/api/v1/timelines/${application}/${environment}`),
     findRelease: (application: string, prefix: string) => get<Digest[]>(`/api/v1/releases/${application}/${prefix}`),

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { CairnError, isDigest, writeFileDurable, type Digest } from '#core';
+import { mediaTypes, type ContentStore, type Descriptor } from '#oci';
+import { writeTar, type TarEntry } from './tar.ts';
+
+export interface Layer {
+  readonly stage: string;
+  readonly descriptor: Descriptor;
+  /** Digest of the tar before compression. */
+  readonly diffId: Digest;
+}
+
+/** npm's hidden lockfile names the registry that was used: it differs between machines and is a cache, so it is left out. */
+const leftOut = new Set(['node_modules/.package-lock.json']);
+
+/** Packs paths of a folder under `prefix` into a gzip layer; memory is a few chunks, whatever the size. */
+export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore): Promise<Layer> {
+  const entries = new Map<string, TarEntry>();
+  for (const path of paths) await collect(root, path.replace(/\/+$/, ''), prefix, entries);
+  return packLayer(stage, [...entries.values()], store);
+}
+
+/** The runtime as a layer. Compressing 120 MB takes seconds, so what came of a binary is remembered by its digest. */
+export async function runtimeLayer(binary: string, digest: Digest, store: ContentStore, cache: string): Promise<Layer> {
+  const path = join(cache, `runtime-${digest.slice(7)}.json`);
+  const known = await readFile(path, 'utf8').then((text) => JSON.parse(text) as { digest: Digest; size: number; diffId: Digest }, () => undefined);
+  if (known !== undefined && isDigest(known.diffId) && (await store.size(known.digest)) === known.size) {
+    return { stage: 'runtime', descriptor: { mediaType: mediaTypes.layerTarGzip, digest: known.digest, size: known.size }, diffId: known.diffId };
+  }
+  const { size } = await lstat(binary);
+  const folder = (of: string): TarEntry => ({ path: of, kind: 'folder' });
+  const layer = await packLayer('runtime', [folder('runtime'), folder('runtime/bin'), { path: 'runtime/bin/node', kind: 'file', executable: true, size, open: () => createReadStream(binary) }], store);
+  await writeFileDurable(path, JSON.stringify({ digest: layer.descriptor.digest, size: layer.descriptor.size, diffId: layer.diffId }));
+  return layer;
+}
+
+async function packLayer(stage: string, entries: readonly TarEntry[], store: ContentStore): Promise<Layer> {
+  const plain = createHash('sha256');
+  const tar = Readable.from(hashed(writeTar(entries), plain), { objectMode: false });
+  const gzip = createGzip({ level: 6 });
+  tar.on('error', (error) => gzip.destroy(error)).pipe(gzip);
+  const { digest, size } = await store.write(gzip);
+  return { stage, descriptor: { mediaType: mediaTypes.layerTarGzip, digest, size }, diffId: `sha256:${plain.digest('hex')}` };
+}
+
+async function* hashed(chunks: AsyncIterable<Buffer>, hasher: { update(chunk: Buffer): unknown }): AsyncIterable<Buffer> {
+  for await (const chunk of chunks) {
+    hasher.update(chunk);
+    yield chunk;
+  }
+}
+
+async function collect(root: string, path: string, prefix: string, entries: Map<string, TarEntry>): Promise<void> {
+  if (leftOut.has(path)) return;
+  const file = join(root, path);
+  const found = await lstat(file).catch((cause: unknown) => {
+    throw new CairnError('stage-failed', `the layer names ${path}, which the stage did not make`, { cause, fix: 'Mend the layer list in cairn.yaml' });
+  });
+  addParents(prefix, path, entries);
+  const name = `${prefix}/${path}`;
+  if (found.isSymbolicLink()) entries.set(name, { path: name, kind: 'link', target: await readlink(file) });
+  else if (found.isFile()) entries.set(name, { path: name, kind: 'file', executable: (found.mode & 0o100) !== 0, size: found.size, open: () => createReadStream(file) });
+  else if (found.isDirectory()) {
+    entries.set(name, { path: name, kind: 'folder' });
+    for (const child of await readdir(file)) await collect(root, `${path}/${child}`, prefix, entries);
+  } else throw new CairnError('stage-failed', `${path} is neither file, folder nor link`, { fix: 'Let the stage remove it' });
+}
+
+function addParents(prefix: string, path: string, entries: Map<string, TarEntry>): void {
+  const parts = [prefix, ...path.split('/').slice(0, -1)];
+  for (let count = 1; count <= parts.length; count++) {
+    const folder = parts.slice(0, count).join('/');
+    if (!entries.has(folder)) entries.set(folder, { path: folder, kind: 'folder' });
+  }
+}

@@ -1,0 +1,26 @@
+import type { CommandContext } from '@stricli/core';
+import type { Clock } from '#core';
+
+/** What the composition root lends the commands: nothing here is reached for elsewhere. */
+export interface System {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly directory: string;
+  readonly home: string;
+  readonly version: string;
+  readonly nodeBinary: string;
+  readonly platform: string;
+  readonly clock: Clock;
+  /** Random lower-case hex of `bytes` bytes. */
+  random(bytes: number): string;
+  out(line: string): void;
+  err(line: string): void;
+  /** Asks on the terminal without echo; undefined where there is none. */
+  askSecret(question: string): Promise<string | undefined>;
+  /** Runs runner and control server until they are told to stop. */
+  up(): Promise<void>;
+}
+
+export interface Context extends CommandContext {
+  readonly process: NodeJS.Process;
+  readonly system: System;
+}

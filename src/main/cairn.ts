@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { run } from '@stricli/core';
+import { application, type Context, type System } from '#cli';
+import { homeDirectory, platform, systemClock, version } from './system.ts';
+
+const system: System = {
+  environment: process.env,
+  directory: process.cwd(),
+  home: homeDirectory(process.env),
+  version,
+  nodeBinary: process.execPath,
+  platform: platform(),
+  clock: systemClock,
+  random: (bytes) => randomBytes(bytes).toString('hex'),
+  out: (line) => process.stdout.write(`${line}\n`),
+  err: (line) => process.stderr.write(`${line}\n`),
+  askSecret,
+  up: async () => {
+    const { up } = await import('./up.ts');
+    await up((line) => process.stdout.write(`${line}\n`));
+  },
+};
+
+async function askSecret(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  process.stderr.write(question);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  try {
+    return await lines.question('');
+  } finally {
+    lines.close();
+    process.stderr.write('\n');
+  }
+}
+
+const context: Context = { process, system };
+await run(application(version), process.argv.slice(2), context);

@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import { writeFileDurable, asCairnError } from '#core';
+import { readFile } from 'node:fs/promises';
+import { loadServerKeys, openHome, readToken } from '#home';
+import { openLedger, type OpenLedger } from '#ledger';
+import { fileRepositories, fileStore } from '#oci';
+import { delivery, type Gateway, type Registry } from '#release';
+import { runnerClient, type RunnerClient } from '#runner';
+import { embeddedRegistry, startServer } from '#server';
+import { verifyBundle } from '#verify';
+import { predicateTypes } from '#attest';
+import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
+
+// The control server's process: decides and records. It holds nothing that runs; killed at any instant it starts again by this
+// same path.
+
+async function main(): Promise<void> {
+  const { paths, settings } = await openHome(homeDirectory(process.env));
+  const faults = faultsFrom(process.env);
+  const keys = await loadServerKeys(paths.keys, settings.environments.map((one) => one.name));
+  const { origin } = settings;
+  const ledger = await openLedger({ path: paths.ledger, keys: { origin, log: keys.log, time: keys.time }, record: keys.record, clock: systemClock, faults });
+  const store = fileStore(join(paths.registry, 'content'), faults);
+  const repositories = fileRepositories(join(paths.registry, 'repositories'), store, faults);
+  const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
+  const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
+  const runner = runnerClient(paths.socket);
+  const moves = delivery({
+    ledger, registry, gateway: gatewayOf(runner), signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }),
+    origin, version, platform: platform(), clock: systemClock, faults,
+  });
+  const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
+  await reattach(ledger, registry, join(paths.root, 'attached'));
+  const server = await startServer({ ledger, delivery: moves, registry, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
+
+  const recovering = recover(moves.recover);
+  const stop = async () => {
+    await server.close();
+    await recovering;
+    await runner.close();
+    await ledger.close();
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => void stop());
+  process.once('SIGINT', () => void stop());
+  // The runner holds the other end: when it is gone, so are we, and nothing is left behind.
+  process.stdin.resume().once('end', () => void stop());
+  process.stdout.write(`ready ${server.url}\n`);
+}
+
+/** Ends what a crash cut off. The runner may be starting too: it is asked until it answers. */
+async function recover(work: () => Promise<void>): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    try {
+      return await work();
+    } catch (thrown) {
+      const error = asCairnError(thrown);
+      if (!error.retryable) return void process.stderr.write(`recovery ${error.code}: ${error.message}\n`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
+/** Statements whose referrer a crash kept from being written get it now. The cursor only saves work: doing it twice is no harm. */
+async function reattach(ledger: OpenLedger, registry: Registry, cursor: string): Promise<void> {
+  const from = Number(await readFile(cursor, 'utf8').catch(() => '0'));
+  let next = from;
+  for (;;) {
+    const statements = await ledger.since(next, 256);
+    for (const one of statements) {
+      const application = one.statement.subject[0]?.name;
+      const { predicateType, predicate } = one.statement;
+      const attachable = predicateType === predicateTypes.provenance || (predicateType === predicateTypes.verdict && (predicate as { verificationResult: string }).verificationResult === 'PASSED');
+      if (attachable && application !== undefined) await registry.attach(application, one);
+      next = one.logIndex + 1;
+    }
+    if (statements.length < 256) break;
+  }
+  if (next !== from) await writeFileDurable(cursor, String(next));
+}
+
+/** The release room's Gateway over the runner's protocol, which takes exactly its own fields. */
+function gatewayOf(runner: RunnerClient): Gateway {
+  return {
+    prepare: ({ operation, application, environment, content, release, launch }) =>
+      runner.prepare({ operation, application, environment, content, release, launch: { ...launch, command: [...launch.command] } }),
+    probe: ({ application, environment, content }) => runner.probe({ application, environment, content }),
+    switch: ({ operation, application, environment, content, release, revision, expected, restores, reason, by }) =>
+      runner.switch({ operation, application, environment, content, release, revision, expected, restores, reason, by }),
+    retire: async ({ application, environment, content }) => {
+      await runner.retire({ application, environment, content });
+    },
+    journal: async (after) => (await runner.journal(after)).entries,
+  };
+}
+
+await main().catch((thrown: unknown) => {
+  const error = asCairnError(thrown);
+  process.stderr.write(`error ${error.code}: ${error.message}\n${error.fix === undefined ? '' : `  fix: ${error.fix}\n`}`);
+  process.exit(1);
+});
