@@ -216,7 +216,6 @@ export class DataPlane {
       throw new CairnError('conflict', `${shortOrNothing(live)} is live in ${environment}, not ${shortOrNothing(expected)}; nothing was switched`, {
         fix: 'Look at cairn status and decide again',
         context: { live, expected },
-        retryable: true,
       });
     }
     const standing = this.#standing.get(contentKey({ application, environment, content }));

@@ -9,7 +9,7 @@ import { count, digest, name, operation, words } from './words.ts';
 const timeline = { application: name, environment: name };
 const milliseconds = z.number().nonnegative();
 
-export const health = z.strictObject({
+const health = z.strictObject({
   path: z.string().startsWith('/').max(2_000),
   intervalMs: z.number().int().min(10).max(60_000),
   threshold: z.number().int().min(1).max(100),
