@@ -1,15 +1,34 @@
+// A web component asks little: listen where HOST and PORT say, answer its health path, and on SIGTERM finish what was begun.
 import { createServer } from 'node:http';
 import ms from 'ms';
 
+const { HOST = '127.0.0.1', PORT = '3000', GREETING = 'hello', CAIRN_RELEASE } = process.env;
 const started = performance.now();
+let stopping = false;
 
 const server = createServer((request, response) => {
-  if (request.url === '/healthz') return response.end('ok\n');
-  response.setHeader('content-type', 'application/json');
-  response.end(`${JSON.stringify({ greeting: process.env.GREETING ?? 'hello', release: process.env.CAIRN_RELEASE, up: ms(Math.round(performance.now() - started)) })}\n`);
+  const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+  if (pathname === '/healthz') answer(response, 200, { healthy: true });
+  else if (pathname === '/') answer(response, 200, { greeting: GREETING, release: CAIRN_RELEASE ?? null, pid: process.pid });
+  else answer(response, 404, { error: 'not found' });
 });
 
-server.listen(Number(process.env.PORT), process.env.HOST ?? '127.0.0.1');
+function answer(response, status, body) {
+  const headers = { 'content-type': 'application/json' };
+  // A connection that is kept would keep the process.
+  if (stopping) headers.connection = 'close';
+  response.writeHead(status, headers).end(`${JSON.stringify(body)}\n`);
+}
 
-// Asked to stop: take nothing new, finish what is under way.
-process.on('SIGTERM', () => server.close(() => process.exit(0)));
+process.once('SIGTERM', () => {
+  stopping = true;
+  server.close(() => {
+    console.log(`stopped after ${ms(Math.round(performance.now() - started))}`);
+    process.exit(0);
+  });
+});
+
+server.listen(Number(PORT), HOST, () => {
+  const { address, port } = server.address();
+  console.log(`listening on http://${address}:${port}`);
+});

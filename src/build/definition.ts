@@ -44,7 +44,7 @@ export function parseDefinition(text: string): Definition {
 }
 
 function nearestKey(key: string, known: readonly string[]): string | undefined {
-  const rated = known.map((one) => ({ one, distance: editDistance(key, one) })).sort((a, b) => a.distance - b.distance);
+  const rated = known.map((one) => ({ one, distance: editDistance(key, one) })).toSorted((a, b) => a.distance - b.distance);
   return rated[0] !== undefined && rated[0].distance <= 3 ? rated[0].one : undefined;
 }
 

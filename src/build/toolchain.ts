@@ -68,5 +68,5 @@ async function treeDigest(root: string): Promise<Digest> {
     if (entry.isFile()) lines.push(`${relative}\0${digestOf(await readFile(path))}`);
     else if (entry.isSymbolicLink()) lines.push(`${relative}\0-> ${await readlink(path)}`);
   }
-  return digestOf(lines.sort().join('\n'));
+  return digestOf(lines.toSorted().join('\n'));
 }

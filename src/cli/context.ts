@@ -21,6 +21,6 @@ export interface System {
 }
 
 export interface Context extends CommandContext {
-  readonly process: NodeJS.Process;
+  readonly process: CommandContext['process'] & { exitCode?: number | string | null };
   readonly system: System;
 }

@@ -9,7 +9,7 @@ export const jsonFlag = { kind: 'boolean', brief: 'Print one JSON document', def
 
 /** A line of two columns: what, and what of it. */
 export function row(context: Context, label: string, ...columns: readonly string[]): void {
-  context.system.out(`  ${label.padEnd(11)}${columns.map((column) => column.padEnd(32)).join(' ')}`.trimEnd());
+  context.system.out(`  ${label.padEnd(16)}${columns.map((column) => column.padEnd(32)).join(' ')}`.trimEnd());
 }
 
 /**

@@ -45,7 +45,7 @@ export async function verify(this: Context, flags: CommonFlags, reference: strin
     if (!flags.json) {
       row(this, 'release', `${application} ${release}`);
       row(this, 'parts', `${isIndex(members) ? members.manifests.length : 0} manifests`);
-      for (const one of statements.sort((a, b) => a.logIndex - b.logIndex)) row(this, 'ok', one.predicateType, `by ${one.signer}`, `logged ${one.logIndex}`);
+      for (const one of statements.toSorted((a, b) => a.logIndex - b.logIndex)) row(this, 'ok', one.predicateType, `by ${one.signer}`, `logged ${one.logIndex}`);
       row(this, 'log', `${info.origin}, ${checkpoint.size} entries`, 'grew from what this machine saw before');
     }
     return { release, statements, checkpoint: checkpoint.size };

@@ -50,6 +50,6 @@ export async function dumpIndex(database: Database): Promise<string> {
     const rows = await database.selectFrom(table).selectAll().execute();
     lines.push(...rows.map((row) => `${table} ${JSON.stringify(row)}`));
   }
-  return `${lines.sort().join('\n')}\n`;
+  return `${lines.toSorted().join('\n')}\n`;
 }
 

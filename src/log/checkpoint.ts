@@ -28,7 +28,7 @@ export interface Checkpoint {
 }
 
 /** The name of the key whose cosignature gives a checkpoint its time. A key of its own: one key, one kind of message. */
-export function timeKeyName(origin: string): string {
+function timeKeyName(origin: string): string {
   return `${origin}/time`;
 }
 

@@ -36,5 +36,6 @@ async function askSecret(question: string): Promise<string | undefined> {
   }
 }
 
-const context: Context = { process, system };
+process.exitCode = 0;
+const context: Context = { process: process as Context['process'], system };
 await run(application(version), process.argv.slice(2), context);

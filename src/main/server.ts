@@ -90,7 +90,16 @@ function gatewayOf(runner: RunnerClient): Gateway {
     retire: async ({ application, environment, content }) => {
       await runner.retire({ application, environment, content });
     },
-    journal: async (after) => (await runner.journal(after)).entries,
+    switches: async (after) => {
+      const switches = [];
+      for (let next = after; ; ) {
+        const { entries } = await runner.journal(next);
+        switches.push(...entries.filter((entry) => entry.kind === 'switched'));
+        const last = entries.at(-1);
+        if (last === undefined) return switches;
+        next = last.sequence;
+      }
+    },
   };
 }
 

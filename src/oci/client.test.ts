@@ -144,7 +144,7 @@ test('where the registry lists no referrers, the fallback tag holds them all wit
       });
       const digests = await Promise.all(pushes);
       const listed = await client.referrers(subject.digest);
-      assert.deepEqual(listed.map(({ digest }) => digest).sort(), digests.sort());
+      assert.deepEqual(listed.map(({ digest }) => digest).toSorted(), digests.toSorted());
       for (const descriptor of listed) {
         assert.deepEqual([descriptor.artifactType, descriptor.annotations], ['application/vnd.sbom+json', annotations]);
       }

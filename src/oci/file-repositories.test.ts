@@ -45,7 +45,7 @@ test('names and references that would leave the folder are refused before they b
       await assert.rejects(repositories.putManifest('a', reference, bytes), { code: 'unknown-reference' }, reference);
     }
     await assert.rejects(repositories.getManifest('a', 'sha256:../../x'), { code: 'invalid-digest' });
-    assert.deepEqual((await readdir(folder)).sort(), ['blobs', 'incoming']);
+    assert.deepEqual((await readdir(folder)).toSorted(), ['blobs', 'incoming']);
   }));
 
 test('a tag is written once: the same digest again is fine, another one is refused', () =>
@@ -115,7 +115,7 @@ test('referrers are listed in one order with type and annotations, also for a su
       [
         { ...descriptorOf(typed, mediaTypes.imageManifest), artifactType: 'application/vnd.example', annotations },
         { ...descriptorOf(untyped, mediaTypes.imageManifest), artifactType: mediaTypes.empty },
-      ].sort((one, other) => (one.digest < other.digest ? -1 : 1)),
+      ].toSorted((one, other) => (one.digest < other.digest ? -1 : 1)),
     );
     assert.deepEqual(await repositories.referrers('b', subject.digest), []);
   }));

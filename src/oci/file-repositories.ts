@@ -166,7 +166,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 
 async function namesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(ifAbsent([]));
-  return names.filter((name) => !name.startsWith('.')).sort();
+  return names.filter((name) => !name.startsWith('.')).toSorted();
 }
 
 function ifAbsent<T>(value: T): (error: NodeJS.ErrnoException) => T {

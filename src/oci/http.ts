@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { request, type Dispatcher } from 'undici';
 import { CairnError, type ErrorCode } from '#core';
 
-export interface Call {
+interface Call {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST';
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;

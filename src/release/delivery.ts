@@ -6,7 +6,7 @@ import type { ReleaseDocument } from './document.ts';
 import { gatherEvidence, type Verifier } from './evidence.ts';
 import { launchOf } from './launch.ts';
 import { returnTarget } from './plan.ts';
-import type { Gateway, JournalLine, Ledger, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
+import type { Gateway, JournalledSwitch, Ledger, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
 import { intentStatement, outcomeStatement, requestStatement, sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
 
 export interface DeliveryOptions {
@@ -34,7 +34,7 @@ export interface Moved {
   readonly warm: boolean;
 }
 
-export interface RollbackRequest {
+interface RollbackRequest {
   /** Made by the caller: the same operation again answers the first outcome. */
   readonly operation: string;
   readonly application: string;
@@ -204,19 +204,19 @@ export function delivery(options: DeliveryOptions): Delivery {
 
   /** Switches that the runner made and no outcome tells of: a rollback whose record a crash cut off. */
   async function recordJournal(): Promise<void> {
-    for (const line of await gateway.journal(await ledger.journalCursor())) {
-      if (line.kind !== 'switched' || typeof line['restores'] !== 'number' || (await ledger.revisionOf(line.operation)) !== undefined) continue;
-      await recordSwitch(line, line['restores']);
+    for (const line of await gateway.switches(await ledger.journalCursor())) {
+      if (line.restores === null || (await ledger.revisionOf(line.operation)) !== undefined) continue;
+      await recordSwitch(line, line.restores);
     }
   }
 
-  async function recordSwitch(line: JournalLine, restores: number): Promise<void> {
+  async function recordSwitch(line: JournalledSwitch, restores: number): Promise<void> {
     const timeline = await ledger.timeline(line.application, line.environment);
     const target = timeline.revisions.find((one) => one.number === restores);
     if (target === undefined) throw new CairnError('storage', `the runner's journal line ${line.sequence} restores revision ${restores}, which the log does not have`, { fix: 'cairn verify' });
     const { operation, application, environment } = line;
     const asked: Asked = { operation, application, environment, revision: timeline.head + 1, release: target.release, content: target.content };
-    const done = { application, environment, by: String(line['by']), reason: line['reason'] === null ? null : String(line['reason']), restores, journal: line.sequence, milliseconds: Number(line['milliseconds'] ?? 0) };
+    const done = { application, environment, by: line.by ?? 'unknown', reason: line.reason, restores, journal: line.sequence, milliseconds: line.milliseconds };
     await recordRollback(asked, timeline, done, target);
   }
 

@@ -58,8 +58,8 @@ export interface ReleaseBlobs {
 
 /** Makes the release from its parts. Pure: the same input gives the same digest on any machine. */
 export function makeRelease(input: ReleaseInput): ReleaseBlobs {
-  const components = [...input.components].sort((a, b) => order(a.name, b.name)).map((one) => {
-    const manifests = [...one.manifests].sort((a, b) => order(platformName(a), platformName(b)));
+  const components = [...input.components].toSorted((a, b) => order(a.name, b.name)).map((one) => {
+    const manifests = [...one.manifests].toSorted((a, b) => order(platformName(a), platformName(b)));
     const index = manifests.length > 1 ? canonicalJson({ schemaVersion: 2, mediaType: mediaTypes.imageIndex, manifests } satisfies ImageIndex) : undefined;
     return { ...one, manifests, index };
   });

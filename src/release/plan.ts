@@ -15,7 +15,7 @@ export function returnTarget(timeline: Timeline): { live: Revision; target: Revi
   const before = live.restores ?? live.number;
   const target = timeline.revisions
     .filter((one) => one.number < before && one.confirmed && one.content !== live.content && !isQuarantined(timeline, one))
-    .sort((a, b) => b.number - a.number)[0];
+    .toSorted((a, b) => b.number - a.number)[0];
   if (target === undefined) {
     throw new CairnError('nothing-to-return-to', `${timeline.application} has no earlier confirmed revision in ${timeline.environment}`, {
       fix: `cairn status shows what runs; cairn promote DIGEST ${timeline.environment} moves forward`,

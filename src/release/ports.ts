@@ -109,13 +109,17 @@ export interface Switched {
   readonly milliseconds: number;
 }
 
-export interface JournalLine {
+/** A switch that the runner's journal holds. */
+export interface JournalledSwitch {
   readonly sequence: number;
-  readonly kind: string;
   readonly operation: string;
   readonly application: string;
   readonly environment: string;
-  readonly [field: string]: unknown;
+  readonly milliseconds: number;
+  /** Null for a promotion. */
+  readonly restores: number | null;
+  readonly reason: string | null;
+  readonly by: string | null;
 }
 
 /**
@@ -127,5 +131,6 @@ export interface Gateway {
   probe(request: Omit<Place, 'operation' | 'release'>): Promise<{ readonly healthy: boolean }>;
   switch(request: Place & { readonly revision: number; readonly expected: Digest | null; readonly restores: number | null; readonly reason: string | null; readonly by: string | null }): Promise<Switched>;
   retire(request: Omit<Place, 'operation' | 'release'>): Promise<void>;
-  journal(after: number): Promise<readonly JournalLine[]>;
+  /** The switches behind the sequence number, oldest first. */
+  switches(after: number): Promise<readonly JournalledSwitch[]>;
 }

@@ -215,7 +215,7 @@ test('an orphan is killed only if it is the recorded process', async (t) => {
   await writeFile(join(folder, 'instances', '1001.json'), JSON.stringify({ port: 1001, directory: folder, process: { pid: stranger.pid, start } }));
   // As a crash leaves it between the decision to start and the start's record.
   await records.expect(1002, folder);
-  assert.deepEqual((await records.killOrphans()).sort(), [ours.pid, unrecorded.pid].sort());
+  assert.deepEqual((await records.killOrphans()).toSorted(), [ours.pid, unrecorded.pid].toSorted());
   assert.notEqual(await processStart(stranger.pid as number), undefined);
   assert.deepEqual(await readdir(join(folder, 'instances')), []);
 });
@@ -249,7 +249,7 @@ test('a hundred switches under 32 connections lose no request, each well under t
   }
   done = true;
   await clients;
-  times.sort((a, b) => a - b);
+  times.toSorted((a, b) => a - b);
   t.diagnostic(`${requests} requests; switch p50 ${times[50]?.toFixed(2)} ms, p99 ${times[98]?.toFixed(2)} ms`);
   assert.ok(requests > 500);
   // Generous: it guards the path against another write or wait, not the machine against its neighbours.

@@ -1,4 +1,4 @@
-import type { Bundle, Envelope } from '#attest';
+import type { Bundle } from '#attest';
 import type { Digest } from '#core';
 import type { Moved, Timeline } from '#release';
 
@@ -10,11 +10,6 @@ export interface Info {
   readonly environments: readonly { readonly name: string; readonly url: string }[];
   readonly policy: Digest;
   readonly checkpoint: { readonly size: number; readonly note: string };
-}
-
-export interface SignedBody {
-  readonly envelope: Envelope;
-  readonly key: string;
 }
 
 export interface StatementAnswer {

@@ -17,7 +17,7 @@ export async function composeContent(layers: readonly string[], directory: strin
   await makeFinished(directory, async (root) => {
     const plan = new Map<string, Item>();
     for (const layer of layers) await addLayer(plan, layer, '');
-    const directories = [...plan].flatMap(([path, { kind }]) => (kind === 'directory' ? [path] : [])).sort();
+    const directories = [...plan].flatMap(([path, { kind }]) => (kind === 'directory' ? [path] : [])).toSorted();
     for (const path of directories) await mkdir(join(root, path), { mode: 0o755 });
     const leaves = [...plan].filter((item): item is [string, Exclude<Item, { kind: 'directory' }>] => item[1].kind !== 'directory');
     for (let i = 0; i < leaves.length; i += together) {

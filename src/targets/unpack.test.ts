@@ -161,7 +161,7 @@ test('layers are composed by hard links, the later one winning, by many at once 
   assert.equal(await readlink(join(content, 'swap')), 'app');
   assert.ok((await lstat(join(content, 'link'))).isDirectory(), 'a folder takes the place of a link and is not written through it');
   assert.equal((await stat(join(content, 'app/a'))).ino, (await stat(join(parent, 'one/app/a'))).ino);
-  assert.deepEqual((await readdir(parent)).sort(), ['content', 'one', 'two']);
+  assert.deepEqual((await readdir(parent)).toSorted(), ['content', 'one', 'two']);
 });
 
 test('a layer whose folder holds anything else is not composed', async (t) => {
