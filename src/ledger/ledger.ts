@@ -115,7 +115,10 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       const row = await database.selectFrom('revisions').select('verdict').where('operation', '=', operation).executeTakeFirst();
       return row?.verdict === null || row?.verdict === undefined ? undefined : logged(row.verdict);
     },
-    journalCursor: async () => (await database.selectFrom('revisions').select((all) => all.fn.max('journal').as('journal')).executeTakeFirst())?.journal ?? 0,
+    journalCursor: async (application, environment) => {
+      const row = await database.selectFrom('revisions').select((all) => all.fn.max('journal').as('journal')).where('application', '=', application).where('environment', '=', environment).executeTakeFirst();
+      return row?.journal ?? 0;
+    },
     policy: async (): Promise<Policy> => {
       const row = await database.selectFrom('policies').select('body').orderBy('idx', 'desc').limit(1).executeTakeFirst();
       if (row === undefined) throw new CairnError('not-initialized', 'the ledger holds no policy', { fix: 'cairn init' });

@@ -136,11 +136,10 @@ export function delivery(options: DeliveryOptions): Delivery {
     return lock(application, environment).run(async () => {
       const known = await ledger.revisionOf(operation);
       if (known !== undefined) return unmoved(known);
-      await recordJournal();
+      const timeline = await settled(application, environment);
       const again = await ledger.revisionOf(operation);
       if (again !== undefined) return unmoved(again);
 
-      const timeline = await settled(application, environment);
       const { live, target } = returnTarget(timeline);
       const asked: Asked = { operation, application, environment, revision: timeline.head + 1, release: target.release, content: target.content };
       const document = await registry.document(application, target.release);
@@ -196,17 +195,16 @@ export function delivery(options: DeliveryOptions): Delivery {
   }
 
   async function recover(): Promise<void> {
-    await recordJournal();
     for (const { application, environment } of await ledger.timelines()) {
       await lock(application, environment).run(() => settled(application, environment));
     }
   }
 
-  /** Switches that the runner made and no outcome tells of: a rollback whose record a crash cut off. */
-  async function recordJournal(): Promise<void> {
-    for (const line of await gateway.switches(await ledger.journalCursor())) {
-      if (line.restores === null || (await ledger.revisionOf(line.operation)) !== undefined) continue;
-      await recordSwitch(line, line.restores);
+  /** Switches that the runner made and no outcome tells of: a rollback whose record a crash cut off. Held by the place's lock. */
+  async function recordJournal(application: string, environment: string): Promise<void> {
+    for (const line of await gateway.switches(await ledger.journalCursor(application, environment))) {
+      if (line.application !== application || line.environment !== environment || line.restores === null) continue;
+      if ((await ledger.revisionOf(line.operation)) === undefined) await recordSwitch(line, line.restores);
     }
   }
 
@@ -222,6 +220,7 @@ export function delivery(options: DeliveryOptions): Delivery {
 
   /** The timeline with nothing half-done in it: an interrupted revision is brought to its end first. */
   async function settled(application: string, environment: string): Promise<Timeline> {
+    await recordJournal(application, environment);
     const timeline = await ledger.timeline(application, environment);
     const open = timeline.revisions.filter((one) => one.state === 'preparing' || one.state === 'live');
     for (const revision of open) {

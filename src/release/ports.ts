@@ -66,8 +66,8 @@ export interface Ledger {
   confirmedIn(application: string, release: Digest): Promise<readonly string[]>;
   revisionOf(operation: string): Promise<Revision | undefined>;
   verdictOf(operation: string): Promise<Logged | undefined>;
-  /** Sequence of the last line of the runner's journal that an outcome records. */
-  journalCursor(): Promise<number>;
+  /** Sequence of the last line of the runner's journal that an outcome of the place records. */
+  journalCursor(application: string, environment: string): Promise<number>;
   policy(): Promise<Policy>;
 }
 
