@@ -33,7 +33,8 @@ export function parseDefinition(text: string): Definition {
   if (error !== undefined) throw new CairnError('invalid-configuration', `cairn.yaml: ${error.message}`, { fix: 'Mend cairn.yaml' });
   const parsed = schema.safeParse(document.toJS());
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  // A key that is spelt wrong is also missing: the spelling is what mends it.
+  const issue = parsed.error.issues.find((one) => one.code === 'unrecognized_keys') ?? parsed.error.issues[0];
   const place = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
   if (issue?.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;

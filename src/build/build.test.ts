@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fixedClock } from '#core';
+import { memoryStore } from '#oci';
+import { buildApplication, parseDefinition, resolveCommit } from '#build';
+
+const scratch = await mkdtemp('/tmp/cairn-build-test-');
+after(() => rm(scratch, { recursive: true, force: true }));
+const path = process.env['PATH'] ?? '/usr/bin:/bin';
+const clock = fixedClock('2026-01-02T03:04:05Z');
+const yaml = (run: string, network = false) => `application: built
+toolchain: { node: ${process.versions.node} }
+stages: [{ name: one, run: "${run}", network: ${network}, layer: [out] }]
+components: { web: { kind: web, command: [node, out/server.js], health: { path: / } } }
+`;
+
+function git(folder: string, ...parameters: string[]): void {
+  execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'init.defaultBranch=main', ...parameters], { cwd: folder });
+}
+
+async function repository(name: string, files: Record<string, string>): Promise<string> {
+  const folder = join(scratch, name);
+  await mkdir(folder);
+  git(folder, 'init', '-q');
+  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
+  git(folder, 'add', '.');
+  git(folder, 'commit', '-qm', 'First');
+  return folder;
+}
+
+/** A stand-in for Node that is small to compress and starts the real one. */
+async function smallNode(): Promise<string> {
+  const file = join(scratch, 'node');
+  await writeFile(file, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
+  await chmod(file, 0o755);
+  return file;
+}
+
+async function build(folder: string, host: Record<string, string | undefined> = {}) {
+  const store = memoryStore();
+  const lines: string[] = [];
+  const built = await buildApplication({
+    repository: folder, commit: await resolveCommit(path, folder), application: 'built', store, cache: await mkdtemp(join(scratch, 'cache-')), host: { PATH: path, ...host },
+    nodeBinary: await smallNode(), platform: { os: 'linux', architecture: 'amd64' }, clock, progress: ({ line }) => line !== undefined && lines.push(line),
+  });
+  return { built, lines, digest: built.components[0]?.manifest.digest };
+}
+
+test('the same files give the same component, whatever the commit, the clock and the umask', async () => {
+  const files = { 'cairn.yaml': yaml('mkdir out && cp server.js out/ && date > out/when && umask > out/mask'), 'server.js': 'serve();\n' };
+  const first = await repository('first', { ...files, 'cairn.yaml': yaml('mkdir out && cp server.js out/ && umask > out/mask') });
+  const before = await build(first);
+  git(first, 'commit', '-qm', 'Nothing', '--allow-empty');
+  const mask = process.umask(0o077);
+  try {
+    assert.equal((await build(first)).digest, before.digest);
+  } finally {
+    process.umask(mask);
+  }
+  assert.match(before.digest ?? '', /^sha256:/);
+});
+
+test('a stage sees neither keys nor passphrases, and network settings only if it declares the network', async () => {
+  const host = { CAIRN_PASSPHRASE: 'stone', NPM_TOKEN: 'x', HTTPS_PROXY: 'http://proxy.example:1', TZ: 'Asia/Tokyo' };
+  const folder = await repository('closed', { 'cairn.yaml': yaml('env; mkdir out') });
+  const closed = await build(folder, host);
+  assert.ok(closed.lines.includes('TZ=UTC'));
+  assert.ok(!closed.lines.some((line) => /stone|NPM_TOKEN|proxy/.test(line)));
+  const open = await build(await repository('open', { 'cairn.yaml': yaml('env; mkdir out', true) }), host);
+  assert.ok(open.lines.includes('HTTPS_PROXY=http://proxy.example:1'));
+  assert.ok(!open.lines.some((line) => /stone|NPM_TOKEN/.test(line)));
+  assert.deepEqual(open.built.environment, ['HTTPS_PROXY']);
+});
+
+test('a stage that fails shows its last lines, and leaves neither folder nor process behind', async () => {
+  const folder = await repository('failing', { 'cairn.yaml': yaml('sleep 300 & echo $! > /tmp/cairn-build-built/left; cat /tmp/cairn-build-built/left; echo no luck; exit 3') });
+  const failure = await build(folder).then(() => undefined, (error: { code: string; context: { lines: string[] } }) => error);
+  assert.equal(failure?.code, 'stage-failed');
+  assert.equal(failure.context.lines.at(-1), 'no luck');
+  await assert.rejects(stat('/tmp/cairn-build-built'), { code: 'ENOENT' });
+  // A zombie is dead: where nobody reaps the orphans it may stand in the table for a while.
+  const left = await readFile(`/proc/${failure.context.lines[0]}/stat`, 'utf8').catch(() => 'gone) Z');
+  assert.match(left, /\) [ZX]/);
+});
+
+test("a clone's own git configuration does not change what is built", async () => {
+  const folder = await repository('filtered', { 'cairn.yaml': yaml('mkdir out && cp server.js out/'), 'server.js': 'a\nb\n', '.gitattributes': 'server.js filter=evil text\n' });
+  const plain = await build(folder);
+  git(folder, 'config', 'filter.evil.smudge', 'echo evil');
+  git(folder, 'config', 'core.autocrlf', 'true');
+  assert.equal((await build(folder)).digest, plain.digest);
+});
+
+test('a changed tree, a folder without a repository and one without a commit are told apart', async () => {
+  const folder = await repository('dirty', { 'cairn.yaml': yaml('mkdir out') });
+  await writeFile(join(folder, 'new'), '');
+  await assert.rejects(resolveCommit(path, folder), { code: 'dirty-tree', message: /new/ });
+  const empty = join(scratch, 'empty');
+  await mkdir(empty);
+  await assert.rejects(resolveCommit(path, empty), { code: 'not-a-repository' });
+  git(empty, 'init', '-q');
+  await assert.rejects(resolveCommit(path, empty), { code: 'not-a-repository' });
+});
+
+test('an unknown key in cairn.yaml is an error with the nearest name, and a path out of the repository is refused', async () => {
+  const text = await readFile(join(import.meta.dirname, '../../examples/hello/cairn.yaml'), 'utf8');
+  assert.equal(parseDefinition(text).application, 'hello');
+  assert.throws(() => parseDefinition(text.replace('stages:', 'stagse:')), { code: 'invalid-configuration', fix: /"stages"/ });
+  assert.throws(() => parseDefinition(text.replace('[node_modules]', '[../secrets]')), { code: 'invalid-configuration' });
+  assert.throws(() => parseDefinition('application: [\n'), { code: 'invalid-configuration' });
+});

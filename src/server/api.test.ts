@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { OpenLedger } from '#ledger';
+import type { Delivery, Registry } from '#release';
+import { api } from './api.ts';
+
+const never = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`${String(name)} was reached`)) });
+const app = api({ ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, token: 'right', info: { version: '0', origin: 'log', environments: [] } });
+const call = (path: string, headers: Record<string, string>, method = 'GET', body?: string) => app.request(path, { method, headers: { host: '127.0.0.1:7070', ...headers }, ...(body !== undefined && { body }) });
+const bearer = { authorization: 'Bearer right' };
+
+test('every route asks for the token, before anything is read', async () => {
+  const routes = [...new Set(app.routes.filter((route) => route.path !== '/*' && route.path !== '*').map((route) => `${route.method} ${route.path.replaceAll(/:\w+/g, 'x')}`))];
+  assert.ok(routes.length >= 12);
+  for (const route of routes) {
+    const [method = '', path = ''] = route.split(' ');
+    for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: 'right' }]) assert.equal((await call(path, headers as Record<string, string>, method)).status, 401, route);
+  }
+});
+
+test('a foreign host name or origin is refused, token or not', async () => {
+  for (const headers of [{ host: 'evil.example' }, { host: '127.0.0.1.evil.example:7070' }, { origin: 'http://evil.example' }, { origin: 'null' }, { origin: 'http://127.0.0.1:9999' }]) {
+    const { status } = await call('/api/v1/timelines', { ...bearer, ...headers } as Record<string, string>);
+    assert.ok(status === 401 || status === 400, JSON.stringify(headers));
+  }
+});
+
+test('a malformed body is refused with a reason, and a crash reads as one', async () => {
+  for (const body of ['{', '[]', '{"envelope":{},"key":"x"}', '{"operation":"12345678","application":"../x","environment":"production","by":"ada","reason":null}']) {
+    for (const path of ['/api/v1/promote', '/api/v1/rollback']) {
+      const answer = await call(path, bearer, 'POST', body);
+      assert.equal(answer.status, 400, path + body);
+      assert.equal(((await answer.json()) as { error: { code: string } }).error.code, 'malformed-document');
+    }
+  }
+  assert.equal((await call('/api/v1/timelines', bearer)).status, 500);
+});
