@@ -9,7 +9,7 @@ import { buildApplication, parseDefinition, resolveCommit } from '#build';
 
 const scratch = await mkdtemp('/tmp/cairn-build-test-');
 after(() => rm(scratch, { recursive: true, force: true }));
-const path = process.env['PATH'] ?? '/usr/bin:/bin';
+const plainHost = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: scratch };
 const clock = fixedClock('2026-01-02T03:04:05Z');
 const yaml = (run: string, network = false) => `application: built
 toolchain: { node: ${process.versions.node} }
@@ -43,7 +43,7 @@ async function build(folder: string, host: Record<string, string | undefined> = 
   const store = memoryStore();
   const lines: string[] = [];
   const built = await buildApplication({
-    repository: folder, commit: await resolveCommit(path, folder), application: 'built', store, cache: await mkdtemp(join(scratch, 'cache-')), host: { PATH: path, ...host },
+    repository: folder, commit: await resolveCommit(plainHost, folder), application: 'built', store, cache: await mkdtemp(join(scratch, 'cache-')), host: { ...plainHost, ...host },
     nodeBinary: await smallNode(), platform: { os: 'linux', architecture: 'amd64' }, clock, progress: ({ line }) => line !== undefined && lines.push(line),
   });
   return { built, lines, digest: built.components[0]?.manifest.digest };
@@ -97,12 +97,12 @@ test("a clone's own git configuration does not change what is built", async () =
 test('a changed tree, a folder without a repository and one without a commit are told apart', async () => {
   const folder = await repository('dirty', { 'cairn.yaml': yaml('mkdir out') });
   await writeFile(join(folder, 'new'), '');
-  await assert.rejects(resolveCommit(path, folder), { code: 'dirty-tree', message: /new/ });
+  await assert.rejects(resolveCommit(plainHost, folder), { code: 'dirty-tree', message: /new/ });
   const empty = join(scratch, 'empty');
   await mkdir(empty);
-  await assert.rejects(resolveCommit(path, empty), { code: 'not-a-repository' });
+  await assert.rejects(resolveCommit(plainHost, empty), { code: 'not-a-repository' });
   git(empty, 'init', '-q');
-  await assert.rejects(resolveCommit(path, empty), { code: 'not-a-repository' });
+  await assert.rejects(resolveCommit(plainHost, empty), { code: 'not-a-repository' });
 });
 
 test('an unknown key in cairn.yaml is an error with the nearest name, and a path out of the repository is refused', async () => {
@@ -111,4 +111,17 @@ test('an unknown key in cairn.yaml is an error with the nearest name, and a path
   assert.throws(() => parseDefinition(text.replace('stages:', 'stagse:')), { code: 'invalid-configuration', fix: /"stages"/ });
   assert.throws(() => parseDefinition(text.replace('[node_modules]', '[../secrets]')), { code: 'invalid-configuration' });
   assert.throws(() => parseDefinition('application: [\n'), { code: 'invalid-configuration' });
+});
+
+test('a daemon that a stage leaves in a session of its own does not live to see the signing', async () => {
+  const folder = await repository('daemon', { 'cairn.yaml': yaml('mkdir out; setsid sleep 300 & sleep 0.2; pgrep -f [s]leep.300 || true') });
+  const { lines } = await build(folder);
+  for (const pid of lines) assert.match(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone) Z'), /\) [ZX]/);
+});
+
+test('a layer takes nothing from outside the checkout, by path or by link', async () => {
+  const through = await repository('through', { 'cairn.yaml': yaml('ln -s /etc link').replace('[out]', '[link/hostname]') });
+  await assert.rejects(build(through), { code: 'invalid-configuration' });
+  const link = await repository('link', { 'cairn.yaml': yaml('mkdir out; ln -s /etc/hostname out/name') });
+  await assert.rejects(build(link), { code: 'stage-failed', message: /leads out/ });
 });

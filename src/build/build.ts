@@ -1,13 +1,13 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, digestOf, ensureDurableDirectory, type Clock, type Digest } from '#core';
+import { CairnError, canonicalJson, digestOf, ensureDurableDirectory, type Clock, type Digest } from '#core';
 import type { ContentStore, Descriptor, Platform } from '#oci';
 import { checkOut, fileAt, type Commit } from './checkout.ts';
 import { parseDefinition, type Definition } from './definition.ts';
 import { resolvedDependencies } from './dependencies.ts';
 import { imageOf } from './image.ts';
 import { layerOf, runtimeLayer, type Layer } from './layer.ts';
-import { networkNames, runStage, stageEnvironment } from './stage.ts';
+import { networkSettings, runStage, stageEnvironment } from './stage.ts';
 import { installTools, toolchain, type Tool } from './toolchain.ts';
 import { withWorkspace } from './workspace.ts';
 
@@ -46,13 +46,17 @@ export async function buildApplication(options: BuildOptions): Promise<Built> {
   await ensureDurableDirectory(options.cache);
   return withWorkspace(options.application, 120_000, async (workspace) => {
     const source = join(workspace, 'source');
-    await checkOut(path, options.repository, options.commit.commit, workspace, source);
+    await checkOut(host, options.repository, options.commit.commit, workspace, source);
     const definition = parseDefinition(await fileAt(source, 'cairn.yaml', 'cairn init, then commit cairn.yaml'));
+    if (definition.application !== options.application) throw new CairnError('invalid-configuration', `the commit's cairn.yaml is of ${definition.application}, not of ${options.application}`, { fix: 'Commit cairn.yaml' });
+    // Read before any stage runs: what the provenance says was locked must be what was committed.
+    const lockfile = await readFile(join(source, 'package-lock.json'), 'utf8').catch(() => undefined);
     const platform = `${options.platform.os}/${options.platform.architecture}`;
     const tools = await toolchain(definition.toolchain, { nodeBinary: options.nodeBinary, path, platform });
     const [bin, home] = [join(workspace, 'bin'), join(workspace, 'home')];
     await installTools(tools, bin);
     await mkdir(home);
+    const network = await networkSettings(host);
 
     const node = tools.tools[0]?.digest;
     if (node === undefined) throw new TypeError('a toolchain without Node');
@@ -61,7 +65,7 @@ export async function buildApplication(options: BuildOptions): Promise<Built> {
       const start = clock.elapsed();
       if (stage.run !== undefined) {
         const run = { ...stage, run: stage.run };
-        await runStage(run, source, stageEnvironment(run, bin, home, host), (line) => options.progress({ stage: stage.name, line }));
+        await runStage(run, source, stageEnvironment(run, bin, home, network), (line) => options.progress({ stage: stage.name, line }));
       }
       const layer = await layerOf(stage.name, source, stage.layer, 'app', store);
       layers.push(layer);
@@ -69,14 +73,13 @@ export async function buildApplication(options: BuildOptions): Promise<Built> {
     }
     const { web } = definition.components;
     const manifest = await imageOf(layers, web.command, options.platform, store);
-    const lockfile = await readFile(join(source, 'package-lock.json'), 'utf8').catch(() => undefined);
     return {
       definition,
       toolchain: tools.tools,
       stages: digestOf(canonicalJson(definition.stages)),
       components: [{ name: 'web', manifest }],
       dependencies: resolvedDependencies(lockfile, tools.tools),
-      environment: definition.stages.some((stage) => stage.network) ? networkNames.filter((name) => host[name] !== undefined) : [],
+      environment: definition.stages.some((stage) => stage.network) ? Object.keys(network).toSorted() : [],
       startedAt,
       finishedAt: seconds(clock),
     };

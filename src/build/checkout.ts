@@ -1,7 +1,7 @@
 import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CairnError } from '#core';
-import { git } from './git.ts';
+import { askGit, git } from './git.ts';
 
 export interface Commit {
   readonly commit: string;
@@ -12,14 +12,14 @@ export interface Commit {
 }
 
 /** The commit at HEAD of a clean tree. @throws CairnError `not-a-repository`, `dirty-tree` */
-export async function resolveCommit(path: string, repository: string): Promise<Commit> {
-  const line = await git(path, repository, ['log', '-1', '--format=%H%x00%ct%x00%s%x00%D', 'HEAD']);
+export async function resolveCommit(host: Readonly<Record<string, string | undefined>>, repository: string): Promise<Commit> {
+  const line = await askGit(host, repository, ['log', '-1', '--format=%H%x00%ct%x00%s%x00%D', 'HEAD']);
   const [commit = '', seconds = '', subject = ''] = line.trimEnd().split('\0');
-  const changed = (await git(path, repository, ['status', '--porcelain', '--untracked-files=normal'])).split('\n').filter((one) => one !== '');
+  const changed = (await askGit(host, repository, ['status', '--porcelain', '--untracked-files=normal'])).split('\n').filter((one) => one !== '');
   if (changed.length > 0) {
     throw new CairnError('dirty-tree', `${changed.length} files are not as the commit has them: ${changed.slice(0, 5).map((one) => one.slice(3)).join(', ')}`, { fix: 'Commit or stash them' });
   }
-  const branch = (await git(path, repository, ['rev-parse', '--abbrev-ref', 'HEAD'])).trim();
+  const branch = (await askGit(host, repository, ['rev-parse', '--abbrev-ref', 'HEAD'])).trim();
   return { commit, committedAt: new Date(Number(seconds) * 1000).toISOString().replace('.000Z', 'Z'), subject, branch };
 }
 
@@ -27,9 +27,10 @@ export async function resolveCommit(path: string, repository: string): Promise<C
  * Writes the commit's files to `directory`. A bare repository of our own borrows the user's objects, so that not even the
  * clone's own configuration (a smudge filter, an attribute, a line ending) reaches the files.
  */
-export async function checkOut(path: string, repository: string, commit: string, scratch: string, directory: string): Promise<void> {
-  const objects = (await git(path, repository, ['rev-parse', '--git-path', 'objects'])).trim();
-  const format = (await git(path, repository, ['rev-parse', '--show-object-format'])).trim();
+export async function checkOut(host: Readonly<Record<string, string | undefined>>, repository: string, commit: string, scratch: string, directory: string): Promise<void> {
+  const path = host['PATH'] ?? '/usr/bin:/bin';
+  const objects = (await askGit(host, repository, ['rev-parse', '--git-path', 'objects'])).trim();
+  const format = (await askGit(host, repository, ['rev-parse', '--show-object-format'])).trim();
   const borrowed = join(scratch, 'git');
   await git(path, scratch, ['init', '--quiet', '--bare', '--template=', `--object-format=${format}`, borrowed]);
   await mkdir(join(borrowed, 'objects/info'), { recursive: true });

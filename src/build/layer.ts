@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { CairnError, isDigest, writeFileDurable, type Digest } from '#core';
@@ -16,12 +16,15 @@ export interface Layer {
 }
 
 /** npm's hidden lockfile names the registry that was used: it differs between machines and is a cache, so it is left out. */
-const leftOut = new Set(['node_modules/.package-lock.json']);
+const leftOut = /(^|\/)node_modules\/\.package-lock\.json$/;
 
 /** Packs paths of a folder under `prefix` into a gzip layer; memory is a few chunks, whatever the size. */
 export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore): Promise<Layer> {
   const entries = new Map<string, TarEntry>();
-  for (const path of paths) await collect(root, path.replace(/\/+$/, ''), prefix, entries);
+  for (const path of paths) {
+    await requireInside(root, path);
+    await collect(root, path, prefix, entries);
+  }
   return packLayer(stage, [...entries.values()], store);
 }
 
@@ -55,20 +58,37 @@ async function* hashed(chunks: AsyncIterable<Buffer>, hasher: { update(chunk: Bu
   }
 }
 
+/** A link on the way to a path could lead out of the checkout, into files of whoever releases. */
+async function requireInside(root: string, path: string): Promise<void> {
+  const parent = dirname(join(root, path));
+  const real = await realpath(parent).catch(() => parent);
+  const base = await realpath(root);
+  if (real !== base && !real.startsWith(`${base}/`)) throw new CairnError('invalid-configuration', `the layer path ${path} leads out of the repository`, { fix: 'Name the file itself' });
+}
+
 async function collect(root: string, path: string, prefix: string, entries: Map<string, TarEntry>): Promise<void> {
-  if (leftOut.has(path)) return;
+  if (leftOut.test(path)) return;
   const file = join(root, path);
   const found = await lstat(file).catch((cause: unknown) => {
     throw new CairnError('stage-failed', `the layer names ${path}, which the stage did not make`, { cause, fix: 'Mend the layer list in cairn.yaml' });
   });
   addParents(prefix, path, entries);
   const name = `${prefix}/${path}`;
-  if (found.isSymbolicLink()) entries.set(name, { path: name, kind: 'link', target: await readlink(file) });
+  if (found.isSymbolicLink()) entries.set(name, { path: name, kind: 'link', target: insideTarget(path, await readlink(file)) });
   else if (found.isFile()) entries.set(name, { path: name, kind: 'file', executable: (found.mode & 0o100) !== 0, size: found.size, open: () => createReadStream(file) });
   else if (found.isDirectory()) {
     entries.set(name, { path: name, kind: 'folder' });
     for (const child of await readdir(file)) await collect(root, `${path}/${child}`, prefix, entries);
   } else throw new CairnError('stage-failed', `${path} is neither file, folder nor link`, { fix: 'Let the stage remove it' });
+}
+
+/** Refused here and not only when it is unpacked: a release that cannot run should not be made. */
+function insideTarget(path: string, target: string): string {
+  const resolved = normalize(join(dirname(path), target));
+  if (isAbsolute(target) || resolved === '..' || resolved.startsWith('../')) {
+    throw new CairnError('stage-failed', `${path} is a link that leads out of the layer, to ${target}`, { fix: 'Make it relative and inside, or copy the file' });
+  }
+  return target;
 }
 
 function addParents(prefix: string, path: string, entries: Map<string, TarEntry>): void {

@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Statement } from '#attest';
 import { noFaults, shortDigest, writeFileDurable, CairnError } from '#core';
-import { createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadServerKeys, personPublicKey, type Home } from '#home';
+import { createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadServerKeys, personPublicKey, type Home, type Settings } from '#home';
 import { openLedger } from '#ledger';
 import { policyDigest } from '#policy';
 import { spkiOf, type Signer } from '#sign';
@@ -19,7 +19,7 @@ export async function init(this: Context, flags: CommonFlags): Promise<void> {
     const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label, ...columns));
     await requireRepository(system.directory);
     const since = `${system.clock.now().toISOString().slice(0, 19)}Z`;
-    const home = await createHome(system.home, { host: '127.0.0.1', port: ports(system.environment['CAIRN_PORT'], 7070), environments: environments.map((one, at) => ({ ...one, port: environmentPort(system.environment['CAIRN_PORT'], at, one.port) })), since });
+    const home = await createHome(system.home, { host: '127.0.0.1', ...ports(system.environment['CAIRN_PORT']), since });
     const name = personName(system);
     const secret = await passphrase(system, `A passphrase for ${name}'s key: `);
     const person = await createPerson(home.paths.people, name, secret);
@@ -97,11 +97,10 @@ components:
 `;
 }
 
-function ports(wanted: string | undefined, usual: number): number {
-  return wanted === undefined ? usual : Number(wanted);
-}
-
 /** With CAIRN_PORT, the environments take the ports behind it: two homes on one machine stay apart. */
-function environmentPort(wanted: string | undefined, at: number, usual: number): number {
-  return wanted === undefined ? usual : Number(wanted) + 1 + at;
+function ports(wanted: string | undefined): Pick<Settings, 'port' | 'environments'> {
+  if (wanted === undefined) return { port: 7070, environments };
+  const port = Number(wanted);
+  if (!Number.isInteger(port) || port < 1 || port > 65_000) throw new CairnError('usage', `CAIRN_PORT is "${wanted}", which is no port`, { fix: 'Set it to a number from 1 to 65000, or leave it out' });
+  return { port, environments: environments.map((one, at) => ({ ...one, port: port + 1 + at })) };
 }

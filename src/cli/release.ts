@@ -12,7 +12,7 @@ export async function release(this: Context, flags: CommonFlags): Promise<void> 
   await run(this, flags, async () => {
     const { system } = this;
     const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label, ...columns));
-    const commit = await resolveCommit(system.environment['PATH'] ?? '/usr/bin:/bin', system.directory);
+    const commit = await resolveCommit(system.environment, system.directory);
     const { application } = await readDefinition(system);
     const { api, home, url } = await openSession(system);
     const { origin } = await api.info();

@@ -36,6 +36,7 @@ async function askSecret(question: string): Promise<string | undefined> {
   }
 }
 
-process.exitCode = 0;
 const context: Context = { process: process as Context['process'], system };
 await run(application(version), process.argv.slice(2), context);
+// The parser's own codes are negative; to a shell they are all one thing: the command was typed wrong.
+if (Number(process.exitCode) < 0) process.exitCode = 2;

@@ -6,7 +6,7 @@ import type { ReleaseDocument } from './document.ts';
 import { gatherEvidence, type Verifier } from './evidence.ts';
 import { launchOf } from './launch.ts';
 import { returnTarget } from './plan.ts';
-import type { Gateway, JournalledSwitch, Ledger, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
+import type { Gateway, JournalledSwitch, Ledger, Prepared, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
 import { intentStatement, outcomeStatement, requestStatement, sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
 
 export interface DeliveryOptions {
@@ -42,6 +42,8 @@ interface RollbackRequest {
   readonly by: string;
   readonly reason: string | null;
 }
+
+type Done = Omit<RollbackRequest, 'operation'> & { readonly restores: number };
 
 /** Moves releases between environments. Every method is safe to call again with the same input after a crash of either side. */
 export interface Delivery {
@@ -143,38 +145,35 @@ export function delivery(options: DeliveryOptions): Delivery {
       const { live, target } = returnTarget(timeline);
       const asked: Asked = { operation, application, environment, revision: timeline.head + 1, release: target.release, content: target.content };
       const document = await registry.document(application, target.release);
-      const { decision } = await judge(asked, timeline, document, 'rollback');
-      if (!decision.passed) throw refusal(asked, decision);
+      const { decision, verdict } = await judge(asked, timeline, document, 'rollback');
       const restores = target.restores ?? target.number;
+      if (!decision.passed) {
+        await ledger.commit([rollbackRequest(asked, timeline, { ...request, restores }, target), verdict], timeline);
+        throw refusal(asked, decision);
+      }
       const place = { operation, application, environment, content: target.content, release: target.release };
       faults.point('switch');
-      const switched = await switchBack({ ...place, revision: asked.revision, expected: live.content, restores, reason: request.reason, by: request.by }, target, document);
+      const { switched, prepared } = await switchBack({ ...place, revision: asked.revision, expected: live.content, restores, reason: request.reason, by: request.by }, target, document);
       faults.point('switched');
-      const revision = await recordRollback(asked, timeline, { ...request, restores, journal: switched.sequence, milliseconds: switched.milliseconds }, target);
-      return { operation, revision, from: live.release, switchedMs: switched.milliseconds, preparedMs: null, healthy: 0, warm: true };
+      const revision = await recordRollback(asked, timeline, { ...request, restores, journal: switched.sequence, milliseconds: switched.milliseconds }, target, verdict);
+      return { operation, revision, from: live.release, switchedMs: switched.milliseconds, preparedMs: prepared?.milliseconds ?? null, healthy: prepared?.healthy ?? 0, warm: prepared?.warm ?? true };
     });
   }
 
   /** The warm way: one call. Only where the content is not running any more is it started again first. */
-  async function switchBack(request: Parameters<Gateway['switch']>[0], target: Revision, document: ReleaseDocument): Promise<Switched> {
+  async function switchBack(request: Parameters<Gateway['switch']>[0], target: Revision, document: ReleaseDocument): Promise<{ switched: Switched; prepared: Prepared | undefined }> {
     const { application, environment, content } = request;
     const { healthy } = await gateway.probe({ application, environment, content }).catch(() => ({ healthy: false }));
-    if (!healthy) await gateway.prepare({ ...request, launch: await launchOf(document, target, options.platform, registry) });
-    return gateway.switch(request);
+    const prepared = healthy ? undefined : await gateway.prepare({ ...request, launch: await launchOf(document, target, options.platform, registry) });
+    return { switched: await gateway.switch(request), prepared };
   }
 
   /** Logs a rollback that the runner has already made durable: what was asked, the verdict, the intent, the outcome. */
-  async function recordRollback(asked: Asked, timeline: Timeline, done: Omit<RollbackRequest, 'operation'> & { restores: number; journal: number; milliseconds: number }, target: Revision): Promise<Revision> {
-    const { application, environment, operation } = asked;
-    const predicate: Request = {
-      action: 'rollback', application, environment, by: done.by, nonce: operation, head: timeline.head,
-      configuration: target.configuration, secrets: target.secrets, restores: done.restores, reason: done.reason,
-    };
-    const document = await registry.document(application, asked.release);
-    const { verdict } = await judge(asked, timeline, document, 'rollback');
+  async function recordRollback(asked: Asked, timeline: Timeline, done: Done & { journal: number; milliseconds: number }, target: Revision, verdict: SignedStatement): Promise<Revision> {
+    const { application, operation } = asked;
     const logged = await ledger.commit(
       [
-        sign(requestStatement(asked.release, application, predicate), signers.record),
+        rollbackRequest(asked, timeline, done, target),
         verdict,
         intentStatement(asked, { from: timeline.live?.content ?? null, restores: done.restores }, signers),
         outcomeStatement(asked, { state: 'confirmed', milliseconds: done.milliseconds, journal: done.journal, detail: null }, signers),
@@ -183,6 +182,16 @@ export function delivery(options: DeliveryOptions): Delivery {
     );
     for (const one of logged.slice(1, 2)) await registry.attach(application, one);
     return revisionOf(operation);
+  }
+
+  /** What was asked of the API by an authenticated person, put on record by the server. */
+  function rollbackRequest(asked: Asked, timeline: Timeline, done: Done, target: Revision): SignedStatement {
+    const { application, environment, operation, release } = asked;
+    const predicate: Request = {
+      action: 'rollback', application, environment, by: done.by, nonce: operation, head: timeline.head,
+      configuration: target.configuration, secrets: target.secrets, restores: done.restores, reason: done.reason,
+    };
+    return sign(requestStatement(release, application, predicate), signers.record);
   }
 
   async function resume(signed: SignedStatement): Promise<void> {
@@ -215,7 +224,9 @@ export function delivery(options: DeliveryOptions): Delivery {
     const { operation, application, environment } = line;
     const asked: Asked = { operation, application, environment, revision: timeline.head + 1, release: target.release, content: target.content };
     const done = { application, environment, by: line.by ?? 'unknown', reason: line.reason, restores, journal: line.sequence, milliseconds: line.milliseconds };
-    await recordRollback(asked, timeline, done, target);
+    // Traffic has moved: what is left is to say so. The runner holds only ways back that were admitted when they were offered.
+    const { verdict } = await judge(asked, timeline, await registry.document(application, target.release), 'rollback');
+    await recordRollback(asked, timeline, done, target, verdict);
   }
 
   /** The timeline with nothing half-done in it: an interrupted revision is brought to its end first. */
@@ -250,7 +261,7 @@ export function delivery(options: DeliveryOptions): Delivery {
   async function retireOld(application: string, environment: string): Promise<void> {
     const timeline = await ledger.timeline(application, environment);
     const keep = new Set(timeline.revisions.filter((one) => ['live', 'confirmed', 'standby'].includes(one.state)).map((one) => one.content));
-    const retired = new Set(timeline.revisions.filter((one) => one.state === 'retained' && !keep.has(one.content)).map((one) => one.content));
+    const retired = new Set(timeline.revisions.filter((one) => (one.state === 'retained' || one.state === 'reverted') && !keep.has(one.content)).map((one) => one.content));
     for (const content of retired) await gateway.retire({ application, environment, content });
   }
 

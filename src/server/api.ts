@@ -6,6 +6,7 @@ import { asCairnError, CairnError, sha256, type CairnError as Failure } from '#c
 import type { OpenLedger } from '#ledger';
 import { personOf, policyDigest } from '#policy';
 import type { Delivery, Registry, SignedStatement } from '#release';
+import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
 
 export interface ApiOptions {
@@ -83,14 +84,9 @@ export function api(options: ApiOptions): Hono {
   return app;
 }
 
-/** A page in somebody's browser must not speak for the person at this machine: loopback names only, no foreign origin. */
 function requireLocal(context: Context): void {
-  const host = (context.req.header('host') ?? '').replace(/:\d+$/, '');
-  const origin = context.req.header('origin');
-  const local = ['127.0.0.1', 'localhost', '[::1]'];
-  if (!local.includes(host) || (origin !== undefined && origin !== `http://${context.req.header('host')}`)) {
-    throw new CairnError('unauthorized', `requests for ${host || 'no host'} are not answered`, { fix: 'Use http://127.0.0.1' });
-  }
+  const host = context.req.header('host');
+  if (!isLocal({ host, origin: context.req.header('origin') })) throw new CairnError('unauthorized', `requests for ${host ?? 'no host'} are not answered`, { fix: 'Use http://127.0.0.1' });
 }
 
 function requireToken(context: Context, token: string): void {

@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { asCairnError, CairnError } from '#core';
 import { registryHandler, type ContentStore, type Repositories } from '#oci';
 import { api, type ApiOptions } from './api.ts';
+import { isLocal } from './local.ts';
 
 export interface ServerOptions extends ApiOptions {
   readonly repositories: Repositories;
@@ -22,6 +23,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const registry = registryHandler({ repositories: options.repositories, store: options.store });
   const calls = getRequestListener(api(options).fetch);
   const server = createServer((request, response) => {
+    if (!isLocal(request.headers)) return void response.writeHead(403).end();
     registry(request, response)
       .then((handled) => (handled ? undefined : calls(request, response)))
       .catch((error: unknown) => {
