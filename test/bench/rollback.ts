@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -37,6 +37,8 @@ interface Round {
 }
 
 export async function rollback(count: number, say: (line: string) => void): Promise<Report> {
+  // Before we add to it: what else the machine does is in every number below.
+  const [busy = 0] = loadavg();
   const folder = await mkdtemp(join(tmpdir(), 'cairn-'));
   const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   try {
@@ -73,7 +75,7 @@ export async function rollback(count: number, say: (line: string) => void): Prom
       await mover.forward();
     }
     const totals = await load.stop();
-    return reportOf(rounds, disk, totals);
+    return reportOf(rounds, disk, totals, busy);
   } finally {
     for (const end of ends) await end();
   }
@@ -242,7 +244,7 @@ async function writeDurably(file: Awaited<ReturnType<typeof open>>): Promise<num
   return milliseconds(start, process.hrtime.bigint());
 }
 
-function reportOf(rounds: readonly Round[], disk: readonly number[], totals: Totals): Report {
+function reportOf(rounds: readonly Round[], disk: readonly number[], totals: Totals, busy: number): Report {
   const served = rounds.map((one) => one.served);
   const end = Math.min(20, Math.floor(rounds.length / 2));
   const measured: [string, readonly number[]][] = [
@@ -265,7 +267,7 @@ function reportOf(rounds: readonly Round[], disk: readonly number[], totals: Tot
     title: `${rounds.length} rollbacks under ${connections} kept connections; targets: no failed request, call to first response p50 ${targets.p50} ms, p95 ${targets.p95} ms`,
     tables: [
       { columns: ['milliseconds', 'n', 'p50', 'p95', 'p99', 'max'], rows: measured.filter(([, values]) => values.length > 0).map(row) },
-      { columns: ['load', ''], rows: [['requests', String(requests)], ['failed', String(failed)], ['requests a second', (requests / seconds).toFixed(0)], ['connections opened', String(totals.connections)]] },
+      { columns: ['load', ''], rows: [['requests', String(requests)], ['failed', String(failed)], ['requests a second', (requests / seconds).toFixed(0)], ['connections opened', String(totals.connections)], ['processors', String(availableParallelism())], ['load average before the start', busy.toFixed(2)]] },
     ],
     missed,
   };
