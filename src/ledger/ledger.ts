@@ -27,7 +27,8 @@ export interface OpenLedger extends Ledger {
   since(logIndex: number, limit: number): Promise<readonly Logged[]>;
   /** Releases whose digest begins with `prefix` (hex): at most two, enough to tell an ambiguous one. */
   findRelease(application: string, prefix: string): Promise<readonly Digest[]>;
-  rebuild(): Promise<number>;
+  /** Folds the log again, with nobody writing meanwhile: how many statements count, and whether the index was as the log says. */
+  rebuild(): Promise<{ counted: number; same: boolean }>;
   dumpIndex(): Promise<string>;
   close(): Promise<void>;
 }
@@ -138,7 +139,14 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
     },
     tile: (level, index) => tileReader(database).tile(level, index),
     bodies: async (from, to) => (await database.selectFrom('leaves').select('body').where('idx', '>=', from).where('idx', '<', to).orderBy('idx').execute()).map(({ body }) => body),
-    rebuild: () => writer.run(() => database.transaction().execute((transaction) => rebuild(transaction, spkiOf(options.record.publicKey).toString('base64')))),
+    rebuild: () =>
+      writer.run(() =>
+        database.transaction().execute(async (transaction) => {
+          const before = await dumpIndex(transaction);
+          const counted = await rebuild(transaction, spkiOf(options.record.publicKey).toString('base64'));
+          return { counted, same: before === (await dumpIndex(transaction)) };
+        }),
+      ),
     dumpIndex: () => dumpIndex(database),
     close: () => database.destroy(),
   };

@@ -58,11 +58,7 @@ export function api(options: ApiOptions): Hono {
     return context.json({});
   });
   app.post('/api/v1/rollback', async (context) => context.json(await delivery.rollback(read(rollbackBody, await body(context)))));
-  app.post('/api/v1/ledger/rebuild', async (context) => {
-    const before = await ledger.dumpIndex();
-    const counted = await ledger.rebuild();
-    return context.json({ counted, same: before === (await ledger.dumpIndex()) });
-  });
+  app.post('/api/v1/ledger/rebuild', async (context) => context.json(await ledger.rebuild()));
   app.get('/api/v1/log/consistency', async (context) => context.json(await ledger.consistency(read(count, context.req.query('from')), read(count, context.req.query('to')))));
   app.get('/api/v1/log/tiles/:level/:index', async (context) => {
     const tile = await ledger.tile(read(count, context.req.param('level')), read(count, context.req.param('index')));
