@@ -161,9 +161,7 @@ async function assertIndexAsLogged({ machine, keys }: Harness, n: number): Promi
   const { settings } = await openHome(machine.home);
   const ledger = await openLedger({ path: join(machine.folder, 'ledger.sqlite'), keys: { origin: settings.origin, log: keys.log, time: keys.time }, record: keys.record, clock: systemClock, faults: noFaults });
   try {
-    const before = await ledger.dumpIndex();
-    await ledger.rebuild();
-    assert.equal(await ledger.dumpIndex(), before, `point ${n}: the index right after the crash`);
+    assert.equal((await ledger.rebuild()).same, true, `point ${n}: the index right after the crash`);
   } finally {
     await ledger.close();
     for (const end of ['', '-wal', '-shm']) await rm(join(machine.folder, `ledger.sqlite${end}`), { force: true });

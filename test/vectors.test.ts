@@ -58,7 +58,7 @@ test('a release of two components on two platforms orders them by name and platf
     '{"manifests":[{"digest":"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":500},{"digest":"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm64","os":"linux"},"size":500}],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}',
   ]);
   assert.equal(made.digest, 'sha256:b57c7e83f95c6ae0ef10d69bf92f6fa84796bae9bd89a2f94dffc5d7f0a7a518');
-  assert.equal(makeRelease({ ...other, components: [...other.components].reverse().map((one) => ({ ...one, manifests: [...one.manifests].reverse() })) }).digest, made.digest);
+  assert.equal(makeRelease({ ...other, components: [...other.components].toReversed().map((one) => ({ ...one, manifests: [...one.manifests].toReversed() })) }).digest, made.digest);
 });
 
 const place = { operation: 'operation-1', application: 'shop', environment: 'production', revision: 7 };
