@@ -34,15 +34,18 @@ async function main(): Promise<void> {
   const server = await startServer({ ledger, delivery: moves, registry, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
 
   const recovering = recover(moves.recover);
+  let stopping = false;
   const stop = async () => {
+    if (stopping) return;
+    stopping = true;
     await server.close();
     await recovering;
     await runner.close();
     await ledger.close();
     process.exit(0);
   };
-  process.once('SIGTERM', () => void stop());
-  process.once('SIGINT', () => void stop());
+  // Ctrl-C reaches us and the runner, which then tells us to stop in its turn: once is enough, and it waits for us.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => void stop());
   // The runner holds the other end: when it is gone, so are we, and nothing is left behind.
   process.stdin.resume().once('end', () => void stop());
   process.stdout.write(`ready ${server.url}\n`);

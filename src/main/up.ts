@@ -71,9 +71,9 @@ function superviseServer(onLine: (line: string) => void): { stop(): Promise<void
   };
 }
 
+/** A second signal changes nothing: Ctrl-C reaches every process of the terminal, and one that dies while it drains leaves orphans. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => resolve());
   });
 }
