@@ -17,7 +17,7 @@ import { application, Machine, signedRequest, start, top, user, type Started } f
 // The control server is killed at each of its writes in turn, while the runner serves. CAIRN_SWEEP=full takes every one, a
 // number every so many; each point costs two starts of the server, hence few of them where nothing is asked.
 
-const step = process.env['CAIRN_SWEEP'] === 'full' ? 1 : Number(process.env['CAIRN_SWEEP'] ?? 19);
+const step = process.env['CAIRN_SWEEP'] === 'full' ? 1 : Number(process.env['CAIRN_SWEEP'] ?? 23);
 
 interface Harness {
   readonly machine: Machine;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -101,7 +102,7 @@ export class Machine {
       sharedBuilds = await mkdtemp('/tmp/cairn-t-builds-');
       const made = sharedBuilds;
       await execute('cp', ['-al', `${join(this.home, 'builds')}/.`, made]);
-      process.once('exit', () => spawn('rm', ['-rf', made], { detached: true, stdio: 'ignore' }).unref());
+      process.once('exit', () => rmSync(made, { recursive: true, force: true }));
     }
     return (ran.json as { release: Digest }).release;
   }
