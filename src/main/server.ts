@@ -34,10 +34,12 @@ async function main(): Promise<void> {
   const server = await startServer({ ledger, delivery: moves, registry, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
 
   const recovering = recover(moves.recover);
+  const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);
   let stopping = false;
   const stop = async () => {
     if (stopping) return;
     stopping = true;
+    clearInterval(watch);
     await server.close();
     await recovering;
     await runner.close();
@@ -58,10 +60,15 @@ async function recover(work: () => Promise<void>): Promise<void> {
       return await work();
     } catch (thrown) {
       const error = asCairnError(thrown);
-      if (!error.retryable) return void process.stderr.write(`recovery ${error.code}: ${error.message}\n`);
+      if (!error.retryable) return report('recovery', error);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+}
+
+function report(what: string, thrown: unknown): void {
+  const error = asCairnError(thrown);
+  if (!error.retryable) process.stderr.write(`${what} ${error.code}: ${error.message}\n`);
 }
 
 /** Statements whose referrer a crash kept from being written get it now. The cursor only saves work: doing it twice is no harm. */

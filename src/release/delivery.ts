@@ -5,7 +5,7 @@ import { contentHash } from './content.ts';
 import type { ReleaseDocument } from './document.ts';
 import { gatherEvidence, type Verifier } from './evidence.ts';
 import { launchOf } from './launch.ts';
-import { returnTarget } from './plan.ts';
+import { returnTarget, wayBack } from './plan.ts';
 import type { Gateway, JournalledSwitch, Ledger, Prepared, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
 import { intentStatement, outcomeStatement, requestStatement, sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
 
@@ -52,11 +52,20 @@ export interface Delivery {
   resume(request: SignedStatement): Promise<void>;
   /** Ends what a crash interrupted, by the normal path. */
   recover(): Promise<void>;
+  /** Checks every way back before it is needed: called every few seconds, so that a rollback has only to switch. */
+  preflight(): Promise<void>;
 }
+
+/** How long a way back that was found healthy counts as such. */
+const preflightMs = 30_000;
 
 export function delivery(options: DeliveryOptions): Delivery {
   const { ledger, registry, gateway, signers, faults } = options;
   const locks = new Map<string, Mutex>();
+  /** When a content was last found healthy in a place, by the clock's elapsed time. */
+  const healthyAt = new Map<string, number>();
+  /** Places whose journal holds nothing that the log lacks: so from a look until a call to the runner fails. */
+  const recorded = new Set<string>();
 
   function lock(application: string, environment: string): Mutex {
     const name = `${environment}/${application}`;
@@ -117,8 +126,7 @@ export function delivery(options: DeliveryOptions): Delivery {
       await ledger.commit([outcomeStatement(asked, { state: 'live', milliseconds: switched.milliseconds, journal: switched.sequence, detail: null }, signers)]);
     }
     faults.point('confirm');
-    const { healthy } = await gateway.probe({ application, environment, content });
-    if (!healthy) throw new CairnError('unhealthy', `revision ${revision.number} serves but fails its health check`, { fix: `cairn rollback ${environment}` });
+    if (!(await isHealthy(application, environment, content))) throw new CairnError('unhealthy', `revision ${revision.number} serves but fails its health check`, { fix: `cairn rollback ${environment}` });
     await ledger.commit([outcomeStatement(asked, { state: 'confirmed', milliseconds: null, journal: null, detail: null }, signers)]);
     await retireOld(application, environment);
     return {
@@ -153,9 +161,11 @@ export function delivery(options: DeliveryOptions): Delivery {
       }
       const place = { operation, application, environment, content: target.content, release: target.release };
       faults.point('switch');
+      recorded.delete(`${environment}/${application}`);
       const { switched, prepared } = await switchBack({ ...place, revision: asked.revision, expected: live.content, restores, reason: request.reason, by: request.by }, target, document);
       faults.point('switched');
       const revision = await recordRollback(asked, timeline, { ...request, restores, journal: switched.sequence, milliseconds: switched.milliseconds }, target, verdict);
+      recorded.add(`${environment}/${application}`);
       return { operation, revision, from: live.release, switchedMs: switched.milliseconds, preparedMs: prepared?.milliseconds ?? null, healthy: prepared?.healthy ?? 0, warm: prepared?.warm ?? true };
     });
   }
@@ -163,7 +173,8 @@ export function delivery(options: DeliveryOptions): Delivery {
   /** The warm way: one call. Only where the content is not running any more is it started again first. */
   async function switchBack(request: Parameters<Gateway['switch']>[0], target: Revision, document: ReleaseDocument): Promise<{ switched: Switched; prepared: Prepared | undefined }> {
     const { application, environment, content } = request;
-    const { healthy } = await gateway.probe({ application, environment, content }).catch(() => ({ healthy: false }));
+    const fresh = options.clock.elapsed() - (healthyAt.get(`${environment}/${application}/${content}`) ?? Number.NEGATIVE_INFINITY) < preflightMs;
+    const healthy = fresh || (await isHealthy(application, environment, content));
     const prepared = healthy ? undefined : await gateway.prepare({ ...request, launch: await launchOf(document, target, options.platform, registry) });
     return { switched: await gateway.switch(request), prepared };
   }
@@ -209,12 +220,35 @@ export function delivery(options: DeliveryOptions): Delivery {
     }
   }
 
+  /** Its answer is kept for the switch: what was healthy a moment ago need not be asked again in the middle of an incident. */
+  async function isHealthy(application: string, environment: string, content: Digest): Promise<boolean> {
+    const name = `${environment}/${application}/${content}`;
+    const { healthy } = await gateway.probe({ application, environment, content }).catch(() => ({ healthy: false }));
+    if (healthy) healthyAt.set(name, options.clock.elapsed());
+    else healthyAt.delete(name);
+    return healthy;
+  }
+
+  async function preflight(): Promise<void> {
+    for (const timeline of await ledger.timelines()) {
+      const { application, environment } = timeline;
+      const way = wayBack(timeline);
+      if (way === undefined) continue;
+      const { target } = way;
+      await registry.document(application, target.release);
+      await isHealthy(application, environment, target.content);
+    }
+  }
+
   /** Switches that the runner made and no outcome tells of: a rollback whose record a crash cut off. Held by the place's lock. */
   async function recordJournal(application: string, environment: string): Promise<void> {
+    const name = `${environment}/${application}`;
+    if (recorded.has(name)) return;
     for (const line of await gateway.switches(await ledger.journalCursor(application, environment))) {
       if (line.application !== application || line.environment !== environment || line.restores === null) continue;
       if ((await ledger.revisionOf(line.operation)) === undefined) await recordSwitch(line, line.restores);
     }
+    recorded.add(name);
   }
 
   async function recordSwitch(line: JournalledSwitch, restores: number): Promise<void> {
@@ -271,7 +305,7 @@ export function delivery(options: DeliveryOptions): Delivery {
     return revision;
   }
 
-  return { promote, rollback, resume, recover };
+  return { promote, rollback, resume, recover, preflight };
 }
 
 function readRequest(signed: SignedStatement, action: Request['action'], policy: Policy): { request: Request; release: Digest } {

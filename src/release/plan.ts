@@ -24,6 +24,16 @@ export function returnTarget(timeline: Timeline): { live: Revision; target: Revi
   return { live, target };
 }
 
+/** The same, for who only looks: undefined where there is nothing to return to. */
+export function wayBack(timeline: Timeline): ReturnType<typeof returnTarget> | undefined {
+  try {
+    return returnTarget(timeline);
+  } catch (error) {
+    if (error instanceof CairnError && error.code === 'nothing-to-return-to') return undefined;
+    throw error;
+  }
+}
+
 export function isQuarantined(timeline: Timeline, one: { release: Digest; content: Digest }): boolean {
   return timeline.quarantined.includes(one.release) || timeline.quarantined.includes(one.content);
 }

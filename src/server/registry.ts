@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { bundleManifest } from '#attest';
 import { CairnError, canonicalJson, digestOf, exists, isDigest, type Digest } from '#core';
 import { emptyBytes, isIndex, mediaTypes, parseManifest, type ContentStore, type Descriptor, type ImageManifest, type Repositories } from '#oci';
-import { documentAnnotation, parseReleaseDocument, type Registry } from '#release';
+import { documentAnnotation, parseReleaseDocument, type Registry, type ReleaseDocument } from '#release';
 import { composeContent, unpackLayer } from '#targets';
 
 /** The release room's Registry over the embedded content store. `unpacked` holds layers and contents, each by digest. */
@@ -16,8 +16,13 @@ export function embeddedRegistry(options: { repositories: Repositories; store: C
     return manifest;
   }
 
+  /** A digest never means anything else: what was read and checked once is kept, the newest few hundred. */
+  const documents = new Map<string, ReleaseDocument>();
+
   return {
     async document(application, release) {
+      const known = documents.get(`${application}@${release}`);
+      if (known !== undefined) return known;
       const { bytes, mediaType } = await repositories.getManifest(application, release);
       const index = parseManifest(bytes, mediaType);
       const entry = isIndex(index) ? index.manifests.find((one) => one.annotations?.[documentAnnotation] !== undefined) : undefined;
@@ -28,6 +33,8 @@ export function embeddedRegistry(options: { repositories: Repositories; store: C
       const document = parseReleaseDocument(await store.read(layer.digest));
       requireMembers(document.components.flatMap((one) => one.platforms.map(({ digest }) => digest)), index.manifests, release);
       if (document.application !== application) throw new CairnError('malformed-document', `the release ${release} is of ${document.application}, not of ${application}`);
+      if (documents.size >= 256) documents.delete(documents.keys().next().value ?? '');
+      documents.set(`${application}@${release}`, document);
       return document;
     },
 
