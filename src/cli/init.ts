@@ -30,8 +30,8 @@ export async function init(this: Context, flags: CommonFlags): Promise<void> {
     say('policy', shortDigest(trust.policy), 'one person, staging before production');
 
     const wrote: string[] = [];
-    if (await writeNew(join(system.directory, 'cairn.trust.json'), `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`)) wrote.push('cairn.trust.json');
-    if (await writeNew(join(system.directory, 'cairn.yaml'), await definitionFor(system.directory))) wrote.push('cairn.yaml');
+    if (await writeNew(join(system.directory, 'cairn.trust.json'), () => `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`)) wrote.push('cairn.trust.json');
+    if (await writeNew(join(system.directory, 'cairn.yaml'), () => definitionFor(system.directory))) wrote.push('cairn.yaml');
     say('wrote', wrote.length === 0 ? 'nothing, all was there' : wrote.join(', '));
     say('next', 'commit them, then cairn up');
     return { home: home.paths.root, origin: home.settings.origin, policy: trust.policy, trust: trustDigest(trust), person: name, wrote };
@@ -68,9 +68,9 @@ async function requireRepository(directory: string): Promise<void> {
   });
 }
 
-async function writeNew(path: string, text: string): Promise<boolean> {
+async function writeNew(path: string, text: () => string | Promise<string>): Promise<boolean> {
   const there = await access(path).then(() => true, () => false);
-  if (!there) await writeFileDurable(path, text);
+  if (!there) await writeFileDurable(path, await text());
   return !there;
 }
 
