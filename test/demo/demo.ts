@@ -1,18 +1,18 @@
 // The main job, for real, in a temporary folder: commit to running process and back, under load. Ends by itself and leaves nothing.
 import { execFile, spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePorts } from '../support/machine.ts';
 import { startLoad } from './load.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
 const scratch = await mkdtemp('/tmp/cairn-demo-');
 const shop = join(scratch, 'hello');
-const port = await freePorts();
+const port = await freePorts(3);
 const environment = { ...process.env, CAIRN_HOME: join(scratch, 'home'), CAIRN_PASSPHRASE: 'demo', CAIRN_USER: 'ada', CAIRN_PORT: String(port) };
 const identity = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com', '-c', 'init.defaultBranch=main', '-c', 'commit.gpgsign=false'];
 const url = `http://127.0.0.1:${port + 2}/`;
@@ -39,27 +39,6 @@ async function refused(...parameters: string[]): Promise<{ code: number; message
 
 async function git(...parameters: string[]): Promise<void> {
   await run('git', [...identity, ...parameters], { cwd: shop });
-}
-
-/** Three ports in a row that nobody holds at this moment. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const base = await listenOn(0);
-    if (base === undefined || base > 60_000) continue;
-    const rest = await Promise.all([listenOn(base + 1), listenOn(base + 2)]);
-    if (rest.every((one) => one !== undefined)) return base;
-  }
-}
-
-function listenOn(wanted: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(wanted, '127.0.0.1', () => {
-      const { port: got } = server.address() as AddressInfo;
-      server.close(() => resolve(got));
-    });
-  });
 }
 
 async function liveNow(): Promise<string> {

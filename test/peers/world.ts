@@ -1,8 +1,8 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { freePorts } from '../support/machine.ts';
 import { pathOf } from './tools.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -24,8 +24,8 @@ export interface World {
 export async function openWorld(): Promise<World> {
   const scratch = await mkdtemp('/tmp/cairn-peers-');
   const children: ChildProcess[] = [];
-  const port = await freePorts();
-  const registryPort = await listenOn(0);
+  const port = await freePorts(3);
+  const registryPort = await freePorts(1);
   const app = join(scratch, 'app');
   const home = join(scratch, 'home');
   const environment = { ...process.env, CAIRN_HOME: home, CAIRN_PASSPHRASE: 'stone', CAIRN_USER: 'ada', CAIRN_PORT: String(port) };
@@ -80,24 +80,4 @@ export async function openWorld(): Promise<World> {
       await rm(scratch, { recursive: true, force: true });
     },
   };
-}
-
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const base = await listenOn(0);
-    if (base === undefined || base > 60_000) continue;
-    const rest = await Promise.all([listenOn(base + 1), listenOn(base + 2)]);
-    if (rest.every((one) => one !== undefined)) return base;
-  }
-}
-
-function listenOn(wanted: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(wanted, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
