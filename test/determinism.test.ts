@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +9,8 @@ import { commitAll, freePorts, git, makeRepository, passphrase, runCairn, start,
 // One commit gives one release digest, whoever builds it, wherever, whenever and however their machine is set up.
 
 const nobody = 65_534;
-const isRoot = process.getuid?.() === 0;
+/** Another user can only build where root tests, and where that user may read this checkout at all. */
+const isRoot = process.getuid?.() === 0 && spawnSync('test', ['-r', join(top, 'bin/cairn.js')], { uid: nobody, gid: nobody }).status === 0;
 /** Debian's libfaketime, preloaded: the command of that name forks, and then nobody ends what it started. */
 const faketime = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')[0];
 
