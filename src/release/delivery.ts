@@ -174,7 +174,15 @@ export function delivery(options: DeliveryOptions): Delivery {
   async function switchBack(request: Parameters<Gateway['switch']>[0], target: Revision, document: ReleaseDocument): Promise<{ switched: Switched; prepared: Prepared | undefined }> {
     const { application, environment, content } = request;
     const fresh = options.clock.elapsed() - (healthyAt.get(`${environment}/${application}/${content}`) ?? Number.NEGATIVE_INFINITY) < preflightMs;
-    const healthy = fresh || (await isHealthy(application, environment, content));
+    if (fresh) {
+      // It may have died since it was looked at: the runner then switches nothing, and the way over a start is still open.
+      const switched = await gateway.switch(request).catch((error: unknown) => {
+        if (error instanceof CairnError && error.code === 'unhealthy') return undefined;
+        throw error;
+      });
+      if (switched !== undefined) return { switched, prepared: undefined };
+    }
+    const healthy = await isHealthy(application, environment, content);
     const prepared = healthy ? undefined : await gateway.prepare({ ...request, launch: await launchOf(document, target, options.platform, registry) });
     return { switched: await gateway.switch(request), prepared };
   }
