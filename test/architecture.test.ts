@@ -9,7 +9,8 @@ const root = join(import.meta.dirname, '..');
 const allowed: Readonly<Record<string, readonly string[]>> = {
   core: [],
   oci: ['core'],
-  build: ['core', 'oci'],
+  isolation: ['core'],
+  build: ['core', 'isolation', 'oci'],
   sign: ['core'],
   attest: ['core', 'oci', 'sign'],
   log: ['core', 'sign'],
@@ -17,12 +18,13 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   policy: ['core', 'attest'],
   release: ['core', 'attest', 'oci', 'policy', 'sign'],
   ledger: ['core', 'attest', 'log', 'policy', 'release', 'sign'],
-  targets: ['core'],
+  targets: ['core', 'isolation'],
   gateway: ['core'],
-  runner: ['core', 'gateway', 'targets'],
+  runner: ['core', 'gateway', 'isolation', 'targets'],
+  diff: ['core', 'attest', 'oci', 'policy', 'release'],
   home: ['core', 'policy', 'sign', 'verify'],
-  server: ['core', 'attest', 'ledger', 'oci', 'policy', 'release', 'sign', 'targets', 'verify'],
-  cli: ['attest', 'build', 'core', 'home', 'ledger', 'log', 'oci', 'policy', 'release', 'server', 'sign', 'verify'],
+  server: ['core', 'attest', 'diff', 'ledger', 'oci', 'policy', 'release', 'sign', 'targets', 'verify'],
+  cli: ['attest', 'build', 'core', 'diff', 'home', 'ledger', 'log', 'oci', 'policy', 'release', 'server', 'sign', 'verify'],
 };
 
 const sources = globSync('src/**/*.ts', { cwd: root });

@@ -12,6 +12,7 @@ export const errorCodes = {
   'unknown-environment': 2,
   'not-a-repository': 2,
   'dirty-tree': 2,
+  'lockfile-missing': 2,
   'wrong-passphrase': 2,
   'passphrase-needed': 2,
   'already-running': 2,
@@ -24,13 +25,20 @@ export const errorCodes = {
   'malformed-document': 4,
   'trust-changed': 4,
   'tag-immutable': 4,
+  incident: 4,
+  'backup-damaged': 4,
+  reverted: 5,
   'not-found': 6,
   conflict: 6,
   'stage-failed': 6,
   'build-busy': 6,
   unhealthy: 6,
+  'schema-mismatch': 6,
+  'secret-missing': 6,
+  'task-failed': 6,
   'nothing-to-return-to': 6,
   storage: 6,
+  'storage-full': 6,
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -8,28 +8,43 @@ export const documentMediaType = 'application/vnd.cairn.release.document.v1+json
 /** Marks the release document among the entries of the index. */
 export const documentAnnotation = 'internal.cairn.document';
 
+const gitHash = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
 const digest = z.custom<Digest>(isDigest, 'not a sha256 digest');
-const health = z.strictObject({ path: z.string().startsWith('/'), intervalMs: z.int().positive(), threshold: z.int().positive(), deadlineMs: z.int().positive() });
-const component = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
-  kind: z.literal('web'),
+const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
+const timing = { intervalMs: z.int().positive(), threshold: z.int().positive(), deadlineMs: z.int().positive() };
+const health = z.union([z.strictObject({ path: z.string().startsWith('/'), ...timing }), z.strictObject({ tcp: z.literal(true), ...timing })]);
+const routes = z.array(z.strictObject({ host: z.string().optional(), path: z.string().startsWith('/') })).min(1).optional();
+const limits = z.strictObject({ memoryMb: z.int().min(32).optional(), cpus: z.number().min(0.05).max(64).optional() }).optional();
+const common = {
+  name,
   /** The component's own digest: its one manifest, or the index over its platforms. */
   digest,
   platforms: z.array(z.strictObject({ platform: z.string(), digest })).min(1),
-  command: z.array(z.string()).min(1),
-  health,
-  instances: z.int().positive().max(64),
-});
+};
+const runs = { command: z.array(z.string()).min(1), limits, data: z.array(name).min(1).optional() };
+// What is absent stays absent: a field that a later version adds changes the digest of no release that does not use it.
+const component = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('web'), ...common, ...runs, health, instances: z.int().positive().max(64), routes }),
+  z.strictObject({ kind: z.literal('worker'), ...common, ...runs, instances: z.int().positive().max(64), overlap: z.literal(true).optional() }),
+  z.strictObject({ kind: z.literal('cron'), ...common, ...runs, schedule: z.string(), timeoutMs: z.int().positive() }),
+  z.strictObject({ kind: z.literal('task'), ...common, ...runs, timeoutMs: z.int().positive() }),
+  z.strictObject({ kind: z.literal('files'), ...common, routes }),
+]);
 const schema = z.strictObject({
   kind: z.literal('release'),
   application: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
-  source: z.strictObject({ uri: z.string().nullable(), commit: z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/) }),
+  /** `changes`: the git tree that was built, where it is not the commit's: what a policy refuses in production. */
+  source: z.strictObject({ uri: z.string().nullable(), commit: gitHash, changes: gitHash.optional() }),
   created: z.iso.datetime(),
   toolchain: z.array(z.strictObject({ name: z.string(), version: z.string(), platform: z.string().nullable(), digest })),
   stages: digest,
   components: z.array(component).min(1),
   configuration: z.record(z.string(), z.string()),
-  schema: z.strictObject({ minimum: z.int(), maximum: z.int() }).nullable(),
+  secrets: z.record(z.string(), z.enum(['follow', 'pin'])).optional(),
+  /** Data schemas it can run on, and who says which one is there: a command of a component, or a file `DATA/PATH` in a data folder. */
+  schema: z.strictObject({ minimum: z.int(), maximum: z.int(), component: name.optional(), command: z.array(z.string()).min(1).optional(), file: z.string().optional() }).nullable(),
+  /** How long a promotion of it is watched before it is confirmed; absent: one probe. */
+  confirm: z.strictObject({ seconds: z.int().min(0).max(3600) }).optional(),
 });
 
 /** All that will run, bound by one digest. Its canonical bytes are the one layer of the document's manifest. */
@@ -42,8 +57,11 @@ export function parseReleaseDocument(bytes: Uint8Array): ReleaseDocument {
   return Object.freeze(parsed.data);
 }
 
+export type ComponentDocument = ReleaseDocument['components'][number];
+type WithManifests<C> = C extends unknown ? Omit<C, 'digest' | 'platforms'> & { readonly manifests: readonly Descriptor[] } : never;
+
 export interface ReleaseInput extends Omit<ReleaseDocument, 'kind' | 'components'> {
-  readonly components: readonly (Omit<ReleaseDocument['components'][number], 'digest' | 'platforms'> & { readonly manifests: readonly Descriptor[] })[];
+  readonly components: readonly WithManifests<ComponentDocument>[];
 }
 
 export interface ReleaseBlobs {

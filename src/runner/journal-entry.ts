@@ -35,7 +35,18 @@ export const journalEntry = z.discriminatedUnion('kind', [
     restores: count.nullable(),
     reason: words,
     by: words,
+    /** Percent of new clients; absent: all. */
+    share: z.number().int().min(1).max(100).optional(),
+    /** The runner did it by itself, to leave this operation's content. */
+    automatic: operation.optional(),
+    /** Until when it is watched, RFC 3339. */
+    watchUntil: z.iso.datetime().optional(),
   }),
+  z.strictObject({ ...common, kind: z.literal('weighted'), operation, content: digest, share: z.number().int().min(1).max(100) }),
+  /** The tasks of a content were run. */
+  z.strictObject({ ...common, kind: z.literal('ran'), operation, content: digest }),
+  /** Live content that failed its watch and had nothing to go back to. `operation` is the one that made it live. */
+  z.strictObject({ ...common, kind: z.literal('stopped'), operation, content: digest, reason: words }),
   z.strictObject({ ...common, kind: z.literal('retired'), content: digest }),
 ]);
 
