@@ -24,7 +24,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #ended = false;
   #gone = false;
 
-  constructor(side: Side, request: IncomingMessage, response: ServerResponse, forwarded: Forwarded) {
+  constructor(side: Side, request: IncomingMessage, response: ServerResponse, forwarded: Forwarded, cookie: string | undefined) {
+    if (cookie !== undefined) response.appendHeader('set-cookie', cookie);
     this.#side = side;
     this.#request = request;
     this.#response = response;

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { digestOf, type Clock } from '#core';
-import { createGateway, type Backend } from '#gateway';
+import { createGateway, type Backend, type Route } from '#gateway';
 
 const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 
@@ -22,7 +22,12 @@ async function application(t: TestContext, listener: RequestListener): Promise<s
 }
 
 function backend(name: string, ...origins: string[]): Backend {
-  return { content: digestOf(name), release: digestOf(`release ${name}`), origins };
+  return { application: 'shop', component: 'web', content: digestOf(name), release: digestOf(`release ${name}`), origins, directory: null };
+}
+
+/** All of the environment goes to one backend. */
+function whole(to: Backend | undefined): Route[] {
+  return to === undefined ? [] : [{ host: null, path: '/', split: [{ backend: to, weight: 100 }], assets: null }];
 }
 
 async function opened(t: TestContext) {
@@ -57,7 +62,7 @@ test('the application sees the real host and client, and neither side can claim 
     response.end(JSON.stringify({ url: request.url, headers: request.headers }));
   });
   const live = backend('one', origin);
-  gateway.swap('production', live);
+  gateway.route('production', whole(live));
   const response = await call(
     url,
     {
@@ -87,14 +92,14 @@ test('the application sees the real host and client, and neither side can claim 
 
 test('the absolute form names the host; what is no target is refused', async (t) => {
   const { gateway, url } = await opened(t);
-  gateway.swap('production', backend('one', await application(t, (request, response) => response.end(`${request.headers.host}${request.url}`))));
+  gateway.route('production', whole(backend('one', await application(t, (request, response) => response.end(`${request.headers.host}${request.url}`)))));
   assert.equal((await call(url, {}, 'GET', 'http://shop.example/x')).body, 'shop.example/x');
   assert.equal((await call(url, {}, 'OPTIONS', '*')).statusCode, 400);
 });
 
 test('two Host headers are refused, since each side might believe another', async (t) => {
   const { gateway, port } = await opened(t);
-  gateway.swap('production', backend('one', await application(t, (_, response) => response.end('reached'))));
+  gateway.route('production', whole(backend('one', await application(t, (_, response) => response.end('reached')))));
   const socket = connect(port, '127.0.0.1');
   socket.end('GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n');
   assert.match(await text(socket), /^HTTP\/1\.1 400 /);
@@ -119,7 +124,7 @@ test('bodies stream both ways, and a slow reader slows the application', async (
     };
     more();
   });
-  gateway.swap('production', backend('one', origin));
+  gateway.route('production', whole(backend('one', origin)));
 
   const sent = Buffer.alloc(3 << 20, 'cairn');
   const request = httpRequest(url, { method: 'POST' });
@@ -137,7 +142,7 @@ test('bodies stream both ways, and a slow reader slows the application', async (
 
 test('an upload that the application does not take ends in a 502, not in a broken connection', async (t) => {
   const { gateway, url } = await opened(t);
-  gateway.swap('production', backend('gone', 'http://127.0.0.1:1'));
+  gateway.route('production', whole(backend('gone', 'http://127.0.0.1:1')));
   const request = httpRequest(url, { method: 'POST', headers: { 'content-length': String(8 << 20) } });
   request.on('error', () => {});
   request.write(Buffer.alloc(1 << 16));
@@ -151,10 +156,10 @@ test('requests take turns over the origins, and one that died costs no safe requ
   const { gateway, url } = await opened(t);
   const first = await application(t, (_, response) => response.end('first'));
   const second = await application(t, (_, response) => response.end('second'));
-  gateway.swap('production', backend('one', first, second));
+  gateway.route('production', whole(backend('one', first, second)));
   const seen = new Set([(await call(url)).body, (await call(url)).body]);
   assert.deepEqual(seen, new Set(['first', 'second']));
-  gateway.swap('production', backend('one', first, 'http://127.0.0.1:1'));
+  gateway.route('production', whole(backend('one', first, 'http://127.0.0.1:1')));
   for (let i = 0; i < 4; i++) assert.equal((await call(url)).body, 'first');
 });
 
@@ -170,7 +175,7 @@ test('a safe request whose connection dies unanswered is sent once more, another
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
-  gateway.swap('production', backend('flaky', `http://127.0.0.1:${(server.address() as AddressInfo).port}`));
+  gateway.route('production', whole(backend('flaky', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)));
   assert.equal((await call(url)).body, 'ok');
   assert.equal(connections, 2);
   assert.equal((await call(url, {}, 'DELETE')).statusCode, 502);
@@ -183,7 +188,7 @@ test('an answer that the application breaks off does not look whole', async (t) 
     response.write('half');
     setTimeout(() => response.destroy(), 20);
   });
-  gateway.swap('production', backend('one', origin));
+  gateway.route('production', whole(backend('one', origin)));
   await assert.rejects(call(url), { code: 'ECONNRESET' });
   assert.equal(gateway.counts(digestOf('one')).errors, 1);
 });
@@ -196,7 +201,7 @@ test('a client that leaves frees the application', async (t) => {
     response.write('…');
     request.on('close', freed);
   });
-  gateway.swap('production', backend('one', origin));
+  gateway.route('production', whole(backend('one', origin)));
   const request = httpRequest(url);
   request.on('error', () => {});
   request.end();
@@ -213,10 +218,10 @@ test('after a swap no request reaches the old side, and those in flight finish t
   const old = await application(t, (_, response) => (release = () => response.end('old')));
   const fresh = await application(t, (_, response) => response.end('new'));
   const former = backend('old', old);
-  gateway.swap('production', former);
+  gateway.route('production', whole(former));
   const pending = call(url);
   while (gateway.counts(former.content).inFlight === 0) await sleep(5);
-  assert.equal(gateway.swap('production', backend('new', fresh)), former);
+  gateway.route('production', whole(backend('new', fresh)));
   assert.equal((await call(url)).body, 'new');
   const drained = gateway.drain(former.content, 5_000);
   release();
@@ -228,10 +233,10 @@ test('draining ends at its deadline, and never touches the live side', async (t)
   const { gateway, url } = await opened(t);
   const stuck = await application(t, () => {});
   const fresh = await application(t, (_, response) => response.end('new'));
-  gateway.swap('production', backend('old', stuck));
+  gateway.route('production', whole(backend('old', stuck)));
   const pending = call(url);
   while (gateway.counts(digestOf('old')).inFlight === 0) await sleep(5);
-  gateway.swap('production', backend('new', fresh));
+  gateway.route('production', whole(backend('new', fresh)));
   assert.equal((await gateway.drain(digestOf('old'), 50)).inFlight, 1);
   assert.equal((await pending).statusCode, 502);
   assert.equal((await gateway.drain(digestOf('new'), 50)).inFlight, 0);
@@ -243,7 +248,7 @@ test('a hundred swaps under 32 connections lose and misdirect no request', async
   const sides = await Promise.all(
     ['left', 'right'].map(async (name) => backend(name, await application(t, (_, response) => response.end(name)))),
   );
-  gateway.swap('production', sides[0]);
+  gateway.route('production', whole(sides[0]));
   const pool = new Pool(url, { connections: 32 });
   t.after(() => pool.destroy());
   let live = 0;
@@ -265,7 +270,7 @@ test('a hundred swaps under 32 connections lose and misdirect no request', async
   while (swaps < 100) {
     await sleep(5);
     live = 1 - live;
-    gateway.swap('production', sides[live]);
+    gateway.route('production', whole(sides[live]));
     swaps++;
   }
   done = true;

@@ -1,23 +1,5 @@
 import { Pool } from 'undici';
-import type { Digest } from '#core';
-
-/** Where requests go: the processes that run one content. */
-export interface Backend {
-  readonly content: Digest;
-  readonly release: Digest;
-  /** `http://127.0.0.1:PORT` of each healthy instance; none: requests are answered with 502. */
-  readonly origins: readonly string[];
-}
-
-/** Since the gateway first routed to the content; a number for the watch after a switch, not for billing. */
-export interface Counts {
-  readonly requests: number;
-  /** Answers of the application that were passed on whole. */
-  readonly responses: number;
-  /** Requests answered with 502, and answers that the application broke off. */
-  readonly errors: number;
-  readonly inFlight: number;
-}
+import type { Backend } from './backend.ts';
 
 /** Connections to one instance. Past it requests wait in line, so that a stuck application can't take every descriptor we have. */
 const connections = 256;

@@ -1,0 +1,63 @@
+import { CairnError } from '#core';
+import type { Backend, Route } from './backend.ts';
+import type { Side } from './side.ts';
+
+/** A route with its sides. Immutable: a request reads one table, and the next request may read another. */
+export interface Entry {
+  readonly host: string | null;
+  /** Without a slash at its end: '' is everything. */
+  readonly path: string;
+  /** The newcomer first. */
+  readonly shares: readonly { readonly side: Side; readonly weight: number }[];
+  readonly assets: Side | undefined;
+  readonly application: string;
+}
+
+export type Table = readonly Entry[];
+
+/** @throws CairnError `invalid-configuration` for a split that can't be followed or two routes of one address */
+export function tableOf(routes: readonly Route[], sideOf: (backend: Backend) => Side): Table {
+  const table = routes.map(({ host, path, split, assets }): Entry => {
+    const [first] = split;
+    const where = `the route ${host ?? ''}${path}`;
+    if (first === undefined) throw new CairnError('invalid-configuration', `${where} leads nowhere`);
+    const sum = split.reduce((total, { weight }) => total + weight, 0);
+    if (sum !== 100 || split.some(({ weight }) => weight < 0)) throw new CairnError('invalid-configuration', `the weights of ${where} make ${sum}, not 100`);
+    return {
+      host: host === null ? null : bareHost(host),
+      path: path.replace(/\/+$/, ''),
+      shares: split.toReversed().map(({ backend, weight }) => ({ side: sideOf(backend), weight })),
+      assets: assets === null ? undefined : sideOf(assets),
+      application: first.backend.application,
+    };
+  });
+  const seen = new Set<string>();
+  for (const { host, path } of table) {
+    const address = `${host ?? '*'}${path}`;
+    if (seen.has(address)) throw new CairnError('invalid-configuration', `two routes lead from ${address}`);
+    seen.add(address);
+  }
+  return table.toSorted((a, b) => b.path.length - a.path.length || Number(a.host === null) - Number(b.host === null));
+}
+
+export function find(table: Table, host: string | undefined, path: string): Entry | undefined {
+  let bare: string | undefined;
+  for (const entry of table) {
+    if (entry.host !== null && entry.host !== (bare ??= bareHost(host ?? ''))) continue;
+    if (under(path, entry.path)) return entry;
+  }
+  return undefined;
+}
+
+/** `/shop` leads to `/shop`, `/shop/cart` and `/shop?x`, not to `/shopping`. */
+function under(path: string, prefix: string): boolean {
+  if (prefix === '') return true;
+  if (!path.startsWith(prefix)) return false;
+  const next = path.charCodeAt(prefix.length);
+  return Number.isNaN(next) || next === 47 || next === 63;
+}
+
+/** Lower case, without port and the root's dot. */
+function bareHost(host: string): string {
+  return host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '');
+}
