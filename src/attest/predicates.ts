@@ -15,6 +15,12 @@ export const predicateTypes = {
   ingest: `${base}/ingest/v1`,
   intent: `${base}/intent/v1`,
   outcome: `${base}/outcome/v1`,
+  incident: `${base}/incident/v1`,
+  revocation: `${base}/revocation/v1`,
+  drill: `${base}/drill/v1`,
+  notes: `${base}/notes/v1`,
+  sbom: 'https://cyclonedx.org/bom',
+  tests: 'https://in-toto.io/attestation/test-result/v0.1',
   provenance: 'https://slsa.dev/provenance/v1',
   verdict: 'https://slsa.dev/verification_summary/v1',
 } as const;
@@ -27,7 +33,7 @@ const text = z.string().max(4096);
 
 /** Someone asks for a change. `nonce` makes two equal wishes two statements; `head` is the last revision the caller saw. */
 const request = z.strictObject({
-  action: z.enum(['promote', 'rollback', 'resume']),
+  action: z.enum(['promote', 'rollback', 'resume', 'traffic']),
   application: name,
   environment: name,
   by: text,
@@ -37,6 +43,8 @@ const request = z.strictObject({
   secrets: z.record(z.string(), count),
   restores: count.nullable(),
   reason: text.nullable(),
+  /** Percent of new clients; absent: all. */
+  share: z.int().min(1).max(100).optional(),
 });
 const approval = z.strictObject({ application: name, environment: name, by: text, expires: timestamp, reason: text.nullable() });
 /** What counts: the record key names leaf and envelope. One a transaction, always its last leaf. */
@@ -71,17 +79,32 @@ const verdict = z.object({
     rules: z.array(rule),
   }),
 });
+/** An integrity discrepancy: bytes, a signature or a proof were not what the log says. It halted the operation. */
+const incident = z.strictObject({ operation: z.string(), application: name, environment: name, code: z.string(), what: text });
+/** The release may be let in nowhere from here on, and no rollback goes to it. */
+const revocation = z.strictObject({ application: name, by: text, nonce: z.string().min(8).max(128), reason: text });
+/** A rollback that was rehearsed up to the switch. */
+const drill = z.strictObject({
+  application: name, environment: name, by: text, nonce: z.string().min(8).max(128), restores: count, content: digest, passed: z.boolean(),
+  milliseconds: z.number().nonnegative(), problems: z.array(text),
+});
 const policy = z.looseObject({ kind: z.literal('policy') });
 const trust = z.looseObject({ kind: z.literal('trust') });
 const provenance = z.object({
   buildDefinition: z.object({
     buildType: z.string(),
-    externalParameters: z.object({ source: z.object({ digest: z.object({ gitCommit: z.string() }) }) }),
+    externalParameters: z.object({ source: z.object({ uri: z.string(), digest: z.object({ gitCommit: z.string() }) }), changes: z.string().optional() }),
   }),
   runDetails: z.object({ builder: z.object({ id: z.string() }) }),
 });
 
-const schemas = { policy, trust, request, approval, ingest, intent, outcome, provenance, verdict };
+/** CycloneDX, as far as a gate looks at it. */
+const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: z.array(z.looseObject({ name: z.string(), purl: z.string().optional() })).default([]) });
+/** in-toto/attestation: spec/predicates/test-result.md. */
+const tests = z.looseObject({ result: z.enum(['PASSED', 'WARNED', 'FAILED']), 'https://cairn.internal/tests/v1': z.looseObject({ passed: count.nullable(), failed: count.nullable() }).optional() });
+const notes = z.looseObject({ since: z.string().nullable(), commits: z.array(z.looseObject({ commit: z.string(), subject: z.string() })) });
+
+const schemas = { policy, trust, request, approval, ingest, intent, outcome, incident, revocation, drill, sbom, tests, notes, provenance, verdict };
 
 export type PredicateName = keyof typeof schemas;
 export type PredicateOf<N extends PredicateName> = z.infer<(typeof schemas)[N]>;

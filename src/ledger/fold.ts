@@ -33,7 +33,15 @@ export async function fold(index: Database, entry: Entry): Promise<void> {
     case predicateTypes.intent:
       return setState(index, parsePredicate('intent', statement).operation, 'preparing', {});
     case predicateTypes.outcome:
-      return foldOutcome(index, parsePredicate('outcome', statement));
+      return foldOutcome(index, entry, parsePredicate('outcome', statement));
+    case predicateTypes.revocation:
+      return foldRevocation(index, entry, parsePredicate('revocation', statement));
+    case predicateTypes.incident: {
+      const { application, environment, code, what } = parsePredicate('incident', statement);
+      const [release = ''] = subjectDigests(statement);
+      await index.insertInto('incidents').values({ idx: entry.logIndex, time: entry.time, application, environment, release, code, what }).execute();
+      return;
+    }
     default:
       return;
   }
@@ -44,7 +52,15 @@ async function foldRequest(index: Database, entry: Entry, request: PredicateOf<'
   const [release] = subjectDigests(entry.statement);
   if (release === undefined) return;
   if (request.action === 'resume') {
-    await index.deleteFrom('quarantines').where('application', '=', application).where('environment', '=', environment).where('digest', '=', release).execute();
+    // A content stands for itself where both sides of the rollback were of one release.
+    const contents = await index.selectFrom('revisions').select('content').distinct().where('application', '=', application).where('environment', '=', environment).where('release', '=', release).execute();
+    const digests = [release, ...contents.map(({ content }) => content)];
+    await index.deleteFrom('quarantines').where('application', '=', application).where('environment', '=', environment).where('digest', 'in', digests).execute();
+    return;
+  }
+  if (request.action === 'traffic') {
+    const live = index.updateTable('revisions').set({ share: request.share ?? 100 }).where('application', '=', application).where('environment', '=', environment);
+    await live.where('state', 'in', ['live', 'confirmed']).execute();
     return;
   }
   const head = await index.selectFrom('revisions').select((all) => all.fn.max('number').as('number')).where('application', '=', application).where('environment', '=', environment).executeTakeFirst();
@@ -55,6 +71,7 @@ async function foldRequest(index: Database, entry: Entry, request: PredicateOf<'
     release, content: contentHash({ release, configuration, secrets }),
     configuration: canonicalJson(configuration).toString('utf8'), secrets: canonicalJson(secrets).toString('utf8'),
     confirmed: 0, restores: request.restores, by_whom: request.by, reason: request.reason, verdict: null, journal: null,
+    share: request.share ?? 100, confirmed_at: null,
   }).execute();
 }
 
@@ -63,12 +80,17 @@ async function foldVerdict(index: Database, entry: Entry, verdict: PredicateOf<'
   await setState(index, operation, verdict.verificationResult === 'PASSED' ? 'admitted' : 'denied', { verdict: entry.digest });
 }
 
-async function foldOutcome(index: Database, outcome: PredicateOf<'outcome'>): Promise<void> {
+async function foldRevocation(index: Database, entry: Entry, { application, by, reason }: PredicateOf<'revocation'>): Promise<void> {
+  const [release = ''] = subjectDigests(entry.statement);
+  await index.insertInto('revocations').values({ application, release, idx: entry.logIndex, by_whom: by, reason }).onConflict((on) => on.doNothing()).execute();
+}
+
+async function foldOutcome(index: Database, entry: Entry, outcome: PredicateOf<'outcome'>): Promise<void> {
   const { operation, application, environment, state, journal } = outcome;
   if (state === 'failed') return setState(index, operation, 'failed', {});
   const revision = await revisionBy(index, operation);
   if (revision.state === 'preparing') await replaceLive(index, application, environment, revision);
-  await setState(index, operation, state, { ...(journal !== null && { journal }), ...(state === 'confirmed' && { confirmed: 1 }) });
+  await setState(index, operation, state, { ...(journal !== null && { journal }), ...(state === 'confirmed' && { confirmed: 1, confirmed_at: entry.time }) });
 }
 
 /** A revision goes live: the one before it steps aside, and, where this one is a rollback, may not come back unasked. */

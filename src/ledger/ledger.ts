@@ -1,5 +1,5 @@
 import { Kysely } from 'kysely';
-import { envelopeDigest, makeBundle, parseEnvelope, parseStatement, payloadOf, predicateTypes, type LogEntry } from '#attest';
+import { envelopeDigest, makeBundle, parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, type LogEntry } from '#attest';
 import { CairnError, isDigest, Mutex, type Digest, type Faults } from '#core';
 import { consistencyProof, inclusionProof, logIdOf, rootAt } from '#log';
 import { parsePolicy, type Policy } from '#policy';
@@ -27,6 +27,8 @@ export interface OpenLedger extends Ledger {
   since(logIndex: number, limit: number): Promise<readonly Logged[]>;
   /** Releases whose digest begins with `prefix` (hex): at most two, enough to tell an ambiguous one. */
   findRelease(application: string, prefix: string): Promise<readonly Digest[]>;
+  /** The newest release of the application, whoever made it. */
+  latestRelease(application: string): Promise<{ release: Digest; commit: string } | undefined>;
   /** Folds the log again, with nobody writing meanwhile: how many statements count, and whether the index was as the log says. */
   rebuild(): Promise<{ counted: number; same: boolean }>;
   dumpIndex(): Promise<string>;
@@ -35,14 +37,17 @@ export interface OpenLedger extends Ledger {
 
 export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(options.path, options.faults) });
-  await createTables(database);
+  if (await createTables(database)) {
+    const record = spkiOf(options.record.publicKey).toString('base64');
+    await database.transaction().execute((transaction) => rebuild(transaction, record));
+  }
   const writer = new Mutex();
   const logId = logIdOf(options.keys.origin, options.keys.log.publicKey).toString('base64');
 
   async function commit(statements: readonly SignedStatement[], expect?: { application: string; environment: string; head: number }): Promise<readonly Logged[]> {
     const digests = statements.map((one) => envelopeDigest(one.envelope));
     await writer.run(() =>
-      database.transaction().execute(async (transaction) => {
+      write(database, async (transaction) => {
         const stored = await transaction.selectFrom('envelopes').select('digest').where('digest', 'in', digests).execute();
         const known = new Set(stored.map(({ digest }) => digest));
         const fresh = statements.filter((_, at) => !known.has(digests[at] ?? ''));
@@ -84,9 +89,10 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   async function timeline(application: string, environment: string): Promise<Timeline> {
     const rows = await database.selectFrom('revisions').selectAll().where('application', '=', application).where('environment', '=', environment).orderBy('number').execute();
     const quarantines = await database.selectFrom('quarantines').select('digest').where('application', '=', application).where('environment', '=', environment).execute();
+    const revocations = await database.selectFrom('revocations').select('release').where('application', '=', application).execute();
     const revisions = rows.map(revisionFrom);
     const live = revisions.find((one) => one.state === 'live' || one.state === 'confirmed');
-    return { application, environment, head: revisions.at(-1)?.number ?? 0, live, revisions, quarantined: quarantines.map(({ digest }) => digest).filter(isDigest) };
+    return { application, environment, head: revisions.at(-1)?.number ?? 0, live, revisions, quarantined: quarantines.map(({ digest }) => digest).filter(isDigest), revoked: revocations.map(({ release }) => release).filter(isDigest) };
   }
 
   return {
@@ -105,8 +111,21 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       return Promise.all(places.map((place) => timeline(place.application, place.environment)));
     },
     confirmedIn: async (application, release) => {
-      const rows = await database.selectFrom('revisions').select('environment').distinct().where('application', '=', application).where('release', '=', release).where('confirmed', '=', 1).execute();
-      return rows.map(({ environment }) => environment);
+      const rows = await database.selectFrom('revisions').select(({ fn }) => ['environment', fn.min('confirmed_at').as('time')]).where('application', '=', application).where('release', '=', release).where('confirmed', '=', 1).groupBy('environment').execute();
+      return rows.map(({ environment, time }) => ({ environment, time: Number(time) }));
+    },
+    incidents: async () => {
+      const rows = await database.selectFrom('incidents').selectAll().orderBy('idx').execute();
+      return rows.map(({ idx, release, ...row }) => ({ ...row, logIndex: idx, release: release as Digest }));
+    },
+    latestRelease: async (application) => {
+      const rows = await database.selectFrom('statements').select('digest').where('predicate_type', '=', predicateTypes.provenance).orderBy('idx', 'desc').execute();
+      for (const { digest } of rows) {
+        const { statement } = await logged(digest);
+        const subject = statement.subject.find((one) => one.name === application);
+        if (subject !== undefined) return { release: `sha256:${subject.digest.sha256}`, commit: parsePredicate('provenance', statement).buildDefinition.externalParameters.source.digest.gitCommit };
+      }
+      return undefined;
     },
     revisionOf: async (operation) => {
       const row = await database.selectFrom('revisions').selectAll().where('operation', '=', operation).executeTakeFirst();
@@ -152,6 +171,21 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   };
 }
 
+/** One transaction, with the disk's troubles named: nothing of it is there where it throws. */
+async function write(database: Database, work: (transaction: Database) => Promise<void>): Promise<void> {
+  try {
+    await database.transaction().execute(work);
+  } catch (cause) {
+    const { errcode, message } = cause as { errcode?: number; message: string };
+    // sqlite.org/rescode.html: the low byte is the primary code.
+    const primary = (errcode ?? 0) & 0xff;
+    if (primary === 13) throw new CairnError('storage-full', 'the disk is full: nothing was logged', { cause, fix: 'Make room on the disk of CAIRN_HOME, then ask again' });
+    if (primary === 11 || primary === 26) throw new CairnError('storage', `the ledger is damaged: ${message}`, { cause, fix: 'Stop cairn up and restore the ledger: cairn restore' });
+    if (primary === 10) throw new CairnError('storage', `the disk does not take the ledger: ${message}`, { cause, fix: 'Look at the disk of CAIRN_HOME' });
+    throw cause;
+  }
+}
+
 async function requireHead(transaction: Database, expect: { application: string; environment: string; head: number }): Promise<void> {
   const row = await transaction.selectFrom('revisions').select((all) => all.fn.max('number').as('number')).where('application', '=', expect.application).where('environment', '=', expect.environment).executeTakeFirst();
   const head = row?.number ?? 0;
@@ -163,7 +197,7 @@ function revisionFrom(row: Tables['revisions']): Revision {
     application: row.application, environment: row.environment, number: row.number, state: row.state as State, operation: row.operation,
     release: row.release as Digest, content: row.content as Digest, configuration: JSON.parse(row.configuration) as Record<string, string>,
     secrets: JSON.parse(row.secrets) as Record<string, number>, confirmed: row.confirmed === 1, restores: row.restores, by: row.by_whom,
-    reason: row.reason, verdict: row.verdict as Digest | null,
+    reason: row.reason, verdict: row.verdict as Digest | null, share: row.share,
   });
 }
 

@@ -18,17 +18,24 @@ interface IndexTables {
   revisions: {
     application: string; environment: string; number: number; state: string; operation: string; release: string; content: string;
     configuration: string; secrets: string; confirmed: number; restores: number | null; by_whom: string; reason: string | null;
-    verdict: string | null; journal: number | null;
+    verdict: string | null; journal: number | null; share: number; confirmed_at: number | null;
   };
   quarantines: { application: string; environment: string; digest: string };
+  revocations: { application: string; release: string; idx: number; by_whom: string; reason: string };
+  incidents: { idx: number; time: number; application: string; environment: string; release: string; code: string; what: string };
 }
 
 export type Tables = TruthTables & IndexTables;
 export type Database = Kysely<Tables>;
 
-export const indexTables = ['statements', 'subjects', 'policies', 'revisions', 'quarantines'] as const satisfies (keyof IndexTables)[];
+export const indexTables = ['statements', 'subjects', 'policies', 'revisions', 'quarantines', 'revocations', 'incidents'] as const satisfies (keyof IndexTables)[];
 
-export async function createTables(database: Database): Promise<void> {
+/** Of the index's tables: one that was made by another version is dropped, and folded again from the log. */
+const indexVersion = 2;
+
+/** @returns whether the index must be folded again before it is used. */
+export async function createTables(database: Database): Promise<boolean> {
+  const stale = await dropStaleIndex(database);
   const statements = [
     sql`create table if not exists leaves (idx integer primary key, body blob not null) strict`,
     sql`create table if not exists tiles (level integer not null, idx integer not null, hashes blob not null, primary key (level, idx)) strict, without rowid`,
@@ -40,9 +47,20 @@ export async function createTables(database: Database): Promise<void> {
     sql`create table if not exists revisions (
       application text not null, environment text not null, number integer not null, state text not null, operation text not null unique,
       release text not null, content text not null, configuration text not null, secrets text not null, confirmed integer not null,
-      restores integer, by_whom text not null, reason text, verdict text, journal integer, primary key (application, environment, number)) strict`,
+      restores integer, by_whom text not null, reason text, verdict text, journal integer, share integer not null, confirmed_at integer, primary key (application, environment, number)) strict`,
     sql`create index if not exists revisions_by_state on revisions (application, environment, state, number)`,
+    sql`create table if not exists revocations (application text not null, release text not null, idx integer not null, by_whom text not null, reason text not null, primary key (application, release)) strict, without rowid`,
+    sql`create table if not exists incidents (idx integer primary key, time integer not null, application text not null, environment text not null, release text not null, code text not null, what text not null) strict`,
     sql`create table if not exists quarantines (application text not null, environment text not null, digest text not null, primary key (application, environment, digest)) strict, without rowid`,
   ];
   for (const statement of statements) await statement.execute(database);
+  if (stale) await sql`pragma user_version = ${sql.raw(String(indexVersion))}`.execute(database);
+  return stale;
+}
+
+async function dropStaleIndex(database: Database): Promise<boolean> {
+  const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(database);
+  if (rows[0]?.user_version === indexVersion) return false;
+  for (const table of indexTables) await sql`drop table if exists ${sql.table(table)}`.execute(database);
+  return true;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canonicalJson, digestOf } from '#core';
-import { decide, parsePolicy, policyDigest, type Evidence, type Policy } from '#policy';
+import { decide, parsePolicy, policyDigest, type Evidence, type EvidenceStatement, type Policy, type Rule } from '#policy';
 
 const policy: Policy = {
   kind: 'policy',
@@ -20,9 +20,12 @@ const policy: Policy = {
   quorum: [{ role: 'release', threshold: 1 }],
 };
 const release = digestOf('release');
-const provenance = { envelope: digestOf('e'), predicateType: 'https://slsa.dev/provenance/v1', subjects: [release], key: 'YWRh', logIndex: 7, time: 1, commit: 'c0ffee1' };
-const evidence: Evidence = { release, application: 'shop', commit: 'c0ffee1', statements: [provenance], confirmedIn: ['staging'], quarantined: false };
-const production = { environment: 'production', direction: 'promote' } as const;
+const provenance = { envelope: digestOf('e'), predicateType: 'https://slsa.dev/provenance/v1', subjects: [release], key: 'YWRh', logIndex: 7, time: 1, says: { kind: 'provenance', commit: 'c0ffee1', source: 'git+https://x', builder: 'https://x/builders/ada', changes: null } } as const;
+const evidence: Evidence = {
+  release, application: 'shop', commit: 'c0ffee1', source: null, changes: null, components: [digestOf('web'), digestOf('worker')], statements: [provenance],
+  confirmedIn: [{ environment: 'staging', time: 600 }], quarantined: false, revoked: null, schema: null,
+};
+const production = { environment: 'production', direction: 'promote', by: 'ada', time: 1200 } as const;
 const failing = (change: Partial<Evidence>) => decide(policy, { ...evidence, ...change }, production).rules.filter((rule) => !rule.passed);
 
 test('a release with provenance by a builder that was confirmed in staging is admitted, and the verdict names what it rests on', () => {
@@ -35,7 +38,7 @@ test('provenance counts only by a builder, for this release and for its commit, 
   assert.match(failing({ statements: [] })[0]?.found ?? '', /no provenance/);
   assert.match(failing({ statements: [{ ...provenance, key: 'Ym9i' }] })[0]?.nearest ?? '', /bob, who is no builder/);
   assert.match(failing({ statements: [{ ...provenance, key: 'ZXZl' }] })[0]?.nearest ?? '', /does not know/);
-  assert.match(failing({ statements: [{ ...provenance, commit: 'badcafe' }] })[0]?.nearest ?? '', /names commit badcafe/);
+  assert.match(failing({ statements: [{ ...provenance, says: { ...provenance.says, commit: 'badcafe' } }] })[0]?.nearest ?? '', /names commit badcafe/);
   assert.match(failing({ statements: [{ ...provenance, subjects: [digestOf('other')] }] })[0]?.found ?? '', /no provenance/);
 });
 
@@ -43,7 +46,7 @@ test('staging comes before production, and the refusal says the command that men
   const [rule] = failing({ confirmedIn: [] });
   assert.equal(rule?.rule, 'confirmed-in staging');
   assert.match(rule?.fix ?? '', /^cairn promote [0-9a-f]{12} staging/);
-  assert.ok(decide(policy, { ...evidence, confirmedIn: [] }, { environment: 'staging', direction: 'promote' }).passed);
+  assert.ok(decide(policy, { ...evidence, confirmedIn: [] }, { ...production, environment: 'staging' }).passed);
 });
 
 test('a quarantined release may not come back by promotion', () => {
@@ -51,9 +54,73 @@ test('a quarantined release may not come back by promotion', () => {
 });
 
 test('on the way back only rules that block rollbacks stop it', () => {
-  const back = { environment: 'production', direction: 'rollback' } as const;
+  const back = { ...production, direction: 'rollback' } as const;
   assert.ok(decide(policy, { ...evidence, confirmedIn: [] }, back).passed);
   assert.ok(!decide(policy, { ...evidence, statements: [] }, back).passed);
+});
+
+const gate = (rule: Rule, change: Partial<Evidence> = {}, people: Policy['people'] = policy.people) =>
+  decide({ ...policy, people, environments: [{ name: 'production', promote: 'release', rollback: 'release', rules: [rule] }] }, { ...evidence, ...change }, production).rules.at(-1);
+
+test('provenance names the builder who signed it, the tree that was built and the declared source', () => {
+  const rule = { kind: 'provenance', role: 'builder', blocksRollback: true } as const;
+  const saying = (change: object) => gate(rule, { statements: [{ ...provenance, says: { ...provenance.says, ...change } }] })?.nearest ?? '';
+  assert.match(saying({ builder: 'https://x/builders/bob' }), /names the builder/);
+  assert.match(saying({ changes: 'beef' }), /another tree/);
+  assert.match(gate(rule, { source: 'https://elsewhere' })?.nearest ?? '', /names the source/);
+});
+
+test('an SBOM counts if a builder signed it over every component', () => {
+  const rule = { kind: 'sbom', blocksRollback: false } as const;
+  const sbom = { ...provenance, subjects: evidence.components, says: { kind: 'sbom', packages: 212 } } as const;
+  assert.equal(gate(rule, { statements: [sbom] })?.found, '212 packages');
+  assert.match(gate(rule, { statements: [] })?.found ?? '', /no SBOM/);
+  assert.match(gate(rule, { statements: [{ ...sbom, subjects: [digestOf('web')] }] })?.nearest ?? '', /leaves out 1 of 2/);
+  assert.match(gate(rule, { statements: [{ ...sbom, key: 'Ym9i' }] })?.nearest ?? '', /no builder/);
+});
+
+test('the newest test result of the role speaks, and one by somebody else does not count', () => {
+  const rule = { kind: 'tests', role: 'builder', blocksRollback: false } as const;
+  const result = (outcome: 'PASSED' | 'FAILED', key = 'YWRh') => ({ ...provenance, key, says: { kind: 'tests', result: outcome, passed: 41 } }) as const;
+  assert.equal(gate(rule, { statements: [result('FAILED'), result('PASSED')] })?.found, '41 passed');
+  assert.equal(gate(rule, { statements: [result('PASSED'), result('FAILED')] })?.passed, false);
+  assert.match(gate(rule, { statements: [result('PASSED', 'Ym9i')] })?.nearest ?? '', /bob, who is no builder/);
+  assert.match(gate(rule, { statements: [] })?.found ?? '', /no test result/);
+});
+
+test('a tree with changes of its own is refused', () => {
+  assert.equal(gate({ kind: 'clean', blocksRollback: false }, { changes: 'beefbeef' })?.passed, false);
+  assert.equal(gate({ kind: 'clean', blocksRollback: false })?.passed, true);
+});
+
+test('soaking counts from the first confirmation, to the second, and says when it opens', () => {
+  const rule = (minutes: number) => ({ kind: 'soak', environment: 'staging', minutes, blocksRollback: false }) as const;
+  assert.equal(gate(rule(10))?.passed, true);
+  const early = gate(rule(11));
+  assert.deepEqual([early?.passed, early?.found, early?.nearest], [false, 'in staging 10 of 11 minutes', 'opens at 1970-01-01 00:21 UTC']);
+  assert.equal(gate(rule(1), { confirmedIn: [] })?.passed, false);
+});
+
+test('approvals count people, not keys or signatures, and who asks is one', () => {
+  const people: Policy['people'] = [...policy.people, { name: 'eve', roles: ['release'], keys: ['ZXZl', 'ZXZlMg=='] }];
+  const rule = { kind: 'approvals', role: 'release', threshold: 3, blocksRollback: false } as const;
+  const approval = (by: string, key: string, change: object = {}) => ({ ...provenance, key, says: { kind: 'approval', application: 'shop', environment: 'production', by, expires: 1201, ...change } }) as EvidenceStatement;
+  const found = (...statements: EvidenceStatement[]) => gate(rule, { statements }, people);
+  assert.equal(found(approval('eve', 'ZXZl'), approval('eve', 'ZXZlMg=='))?.found, 'release: 2 of 3 people (ada, eve)');
+  assert.match(found(approval('bob', 'Ym9i'))?.nearest ?? '', /bob, who is no release/);
+  assert.match(found(approval('eve', 'ZXZl', { expires: 1200 }))?.nearest ?? '', /expired/);
+  assert.match(found(approval('ada', 'ZXZl'))?.nearest ?? '', /says it is by ada/);
+  assert.equal(found(approval('eve', 'ZXZl', { environment: 'staging' }))?.found, 'release: 1 of 3 people (ada)');
+  assert.match(found()?.fix ?? '', /eve: cairn approve/);
+  assert.equal(gate({ ...rule, threshold: 2 }, { statements: [approval('eve', 'ZXZl')] }, people)?.passed, true);
+});
+
+test('revocation and a schema that does not fit stop a rollback too', () => {
+  const back = { ...production, direction: 'rollback' } as const;
+  assert.ok(!decide(policy, { ...evidence, revoked: { by: 'eve', reason: 'CVE' } }, back).passed);
+  assert.ok(!decide(policy, { ...evidence, schema: { version: 5, minimum: 1, maximum: 3 } }, back).passed);
+  assert.ok(decide(policy, { ...evidence, schema: { version: 3, minimum: 1, maximum: 3 } }, back).passed);
+  assert.ok(decide(policy, { ...evidence, schema: { version: null, minimum: 1, maximum: 3 } }, back).passed);
 });
 
 test('a policy in which two people share a key is refused, and the digest of a policy is pinned', () => {

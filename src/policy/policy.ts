@@ -13,8 +13,18 @@ const person = z.strictObject({
 const rule = z.discriminatedUnion('kind', [
   /** Provenance over exactly this release, for the commit it names, signed by a person of the role. */
   z.strictObject({ kind: z.literal('provenance'), role, blocksRollback: z.boolean() }),
+  /** A bill of materials over every component, signed by a person with a role of a builder. */
+  z.strictObject({ kind: z.literal('sbom'), blocksRollback: z.boolean() }),
+  /** Tests of the release, all passed, signed by a person of the role. */
+  z.strictObject({ kind: z.literal('tests'), role, blocksRollback: z.boolean() }),
+  /** It is the commit that was built, not a tree with changes of its own. */
+  z.strictObject({ kind: z.literal('clean'), blocksRollback: z.boolean() }),
   /** The release was confirmed in that environment before. */
   z.strictObject({ kind: z.literal('confirmed-in'), environment: name, blocksRollback: z.boolean() }),
+  /** The release was confirmed there at least so long ago. */
+  z.strictObject({ kind: z.literal('soak'), environment: name, minutes: z.number().nonnegative(), blocksRollback: z.boolean() }),
+  /** So many distinct people of the role want it; who asks for the promotion is one. */
+  z.strictObject({ kind: z.literal('approvals'), role, threshold: z.int().positive(), blocksRollback: z.boolean() }),
 ]);
 const environment = z.strictObject({ name, promote: role, rollback: role, rules: z.array(rule).min(1) });
 const schema = z.strictObject({

@@ -1,9 +1,9 @@
-import { parsePredicate, predicateTypes, subjectDigests, type Bundle } from '#attest';
+import { parsePredicate, predicateTypes, subjectDigests, type Bundle, type Statement } from '#attest';
 import type { Digest } from '#core';
-import type { Evidence, EvidenceStatement } from '#policy';
+import type { Evidence, EvidenceStatement, Says } from '#policy';
 import type { ReleaseDocument } from './document.ts';
 import { isQuarantined } from './plan.ts';
-import type { Ledger, Timeline } from './ports.ts';
+import type { Ledger, Logged, Timeline } from './ports.ts';
 
 /** Verifies a bundle from its bytes. @throws CairnError `verification-failed` */
 export type Verifier = (bundle: Bundle, key: string) => { readonly time: number };
@@ -13,30 +13,50 @@ export type Verifier = (bundle: Bundle, key: string) => { readonly time: number 
  * decision: an index that an attacker has edited changes nothing. One that fails halts the decision, it is not left out.
  */
 export async function gatherEvidence(options: {
-  ledger: Ledger; verify: Verifier; document: ReleaseDocument; release: Digest; content: Digest; timeline: Timeline;
+  ledger: Ledger; verify: Verifier; document: ReleaseDocument; release: Digest; content: Digest; timeline: Timeline; schema: Evidence['schema'];
 }): Promise<Evidence> {
-  const { ledger, verify, document, release, content, timeline } = options;
-  const statements: EvidenceStatement[] = [];
-  for (const logged of await ledger.about(release, predicateTypes.provenance)) {
+  const { ledger, verify, document, release, content, timeline, schema } = options;
+  const components = [...new Set(document.components.map(({ digest }) => digest))];
+  const found = new Map<Digest, Logged>();
+  for (const type of [predicateTypes.provenance, predicateTypes.tests, predicateTypes.approval]) for (const one of await ledger.about(release, type)) found.set(one.digest, one);
+  for (const component of components) for (const one of await ledger.about(component, predicateTypes.sbom)) found.set(one.digest, one);
+  const statements: EvidenceStatement[] = [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex).flatMap((logged) => {
     const { time } = verify(logged.bundle, logged.key);
-    const { statement } = logged;
-    const provenance = parsePredicate('provenance', statement);
-    statements.push({
-      envelope: logged.digest,
-      predicateType: statement.predicateType,
-      subjects: subjectDigests(statement),
-      key: logged.key,
-      logIndex: logged.logIndex,
-      time,
-      commit: provenance.buildDefinition.externalParameters.source.digest.gitCommit,
-    });
-  }
+    const says = factsOf(logged.statement);
+    return [{ envelope: logged.digest, predicateType: logged.statement.predicateType, subjects: subjectDigests(logged.statement), key: logged.key, logIndex: logged.logIndex, time, says }];
+  });
+  const revocation = timeline.revoked.includes(release) ? (await ledger.about(release, predicateTypes.revocation))[0] : undefined;
   return {
     release,
     application: document.application,
     commit: document.source.commit,
+    source: document.source.uri,
+    changes: document.source.changes ?? null,
+    components,
     statements,
     confirmedIn: await ledger.confirmedIn(document.application, release),
     quarantined: isQuarantined(timeline, { release, content }),
+    revoked: revocation === undefined ? null : parsePredicate('revocation', revocation.statement),
+    schema,
   };
+}
+
+function factsOf(statement: Statement): Says {
+  switch (statement.predicateType) {
+    case predicateTypes.provenance: {
+      const { buildDefinition, runDetails } = parsePredicate('provenance', statement);
+      const { source, changes = null } = buildDefinition.externalParameters;
+      return { kind: 'provenance', commit: source.digest.gitCommit, source: source.uri, builder: runDetails.builder.id, changes };
+    }
+    case predicateTypes.sbom:
+      return { kind: 'sbom', packages: parsePredicate('sbom', statement).components.length };
+    case predicateTypes.tests: {
+      const tests = parsePredicate('tests', statement);
+      return { kind: 'tests', result: tests.result, passed: tests['https://cairn.internal/tests/v1']?.passed ?? null };
+    }
+    default: {
+      const { application, environment, by, expires } = parsePredicate('approval', statement);
+      return { kind: 'approval', application, environment, by, expires: Date.parse(expires) / 1000 };
+    }
+  }
 }

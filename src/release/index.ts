@@ -1,7 +1,14 @@
 // release: what a release is, where it runs, and how it gets there and back.
 export { contentHash, configurationDigest, type Content } from './content.ts';
-export { delivery, type Delivery, type DeliveryOptions, type Moved } from './delivery.ts';
-export { documentAnnotation, documentMediaType, makeRelease, parseReleaseDocument, releaseArtifactType, type ReleaseBlobs, type ReleaseDocument, type ReleaseInput } from './document.ts';
+export { delivery, type Delivery } from './delivery.ts';
+export {
+  documentAnnotation, documentMediaType, makeRelease, parseReleaseDocument, releaseArtifactType, type ComponentDocument, type ReleaseBlobs, type ReleaseDocument, type ReleaseInput,
+} from './document.ts';
+export type { DeliveryOptions } from './engine.ts';
 export { advance, states, type State } from './lifecycle.ts';
-export type { Gateway, JournalledSwitch, Launch, Ledger, Logged, Place, Prepared, Registry, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
-export { returnTarget } from './plan.ts';
+export type { Moved } from './moved.ts';
+export { returns } from './plan.ts';
+export type {
+  Gateway, Incident, JournalledSwitch, Launch, LaunchComponent, Ledger, Logged, Place, Prepared, Registry, Revision, Secrets, SignedStatement, Switched, Timeline, Watched, Way,
+} from './ports.ts';
+export type { Drill, PlannedReturn, RollbackPlan, RollbackRequest } from './rollback.ts';

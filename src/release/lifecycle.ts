@@ -11,11 +11,14 @@ export type State = (typeof states)[number];
  */
 const transitions: Readonly<Record<State, readonly State[]>> = {
   proposed: ['admitted', 'denied'],
-  denied: [],
+  // A switch that the runner made by its plan while nobody could ask the gate, and that today's gate would refuse: it is logged as
+  // what happened, with the incident that it is.
+  denied: ['preparing'],
   admitted: ['preparing'],
   preparing: ['live', 'confirmed', 'failed'],
   failed: [],
-  live: ['confirmed', 'standby', 'reverted'],
+  // failed: it did not hold its watch and there was nothing to return to.
+  live: ['confirmed', 'standby', 'reverted', 'failed'],
   confirmed: ['standby', 'reverted'],
   standby: ['retained', 'retired'],
   retained: ['retired'],

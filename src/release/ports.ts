@@ -38,6 +38,8 @@ export interface Revision {
   readonly by: string;
   readonly reason: string | null;
   readonly verdict: Digest | null;
+  /** Percent of new clients that it gets while it is live. */
+  readonly share: number;
 }
 
 export interface Timeline {
@@ -49,6 +51,18 @@ export interface Timeline {
   readonly revisions: readonly Revision[];
   /** Releases (or contents, where both sides shared the release) that were rolled back from and not resumed. */
   readonly quarantined: readonly Digest[];
+  /** Releases of the application that were revoked. */
+  readonly revoked: readonly Digest[];
+}
+
+export interface Incident {
+  readonly logIndex: number;
+  readonly time: number;
+  readonly application: string;
+  readonly environment: string;
+  readonly release: Digest;
+  readonly code: string;
+  readonly what: string;
 }
 
 /**
@@ -62,8 +76,9 @@ export interface Ledger {
   about(subject: Digest, predicateType: string): Promise<readonly Logged[]>;
   timeline(application: string, environment: string): Promise<Timeline>;
   timelines(): Promise<readonly Timeline[]>;
-  /** Names of the environments in which the release was ever confirmed. */
-  confirmedIn(application: string, release: Digest): Promise<readonly string[]>;
+  /** The environments in which the release was ever confirmed, and when first, in seconds since 1970. */
+  confirmedIn(application: string, release: Digest): Promise<readonly { readonly environment: string; readonly time: number }[]>;
+  incidents(): Promise<readonly Incident[]>;
   revisionOf(operation: string): Promise<Revision | undefined>;
   verdictOf(operation: string): Promise<Logged | undefined>;
   /** Sequence of the last line of the runner's journal that an outcome of the place records. */
@@ -74,18 +89,50 @@ export interface Ledger {
 export interface Registry {
   /** The release document, every hash from the index down to it checked. @throws CairnError `not-found`, `digest-mismatch` */
   document(application: string, release: Digest): Promise<ReleaseDocument>;
+  /** Reads every blob of the release again. @throws CairnError `digest-mismatch`, `not-found` */
+  rehash(application: string, release: Digest): Promise<{ readonly blobs: number; readonly bytes: number }>;
   /** Verifies every byte and unpacks; answers the folder. The same release again is a look. */
   unpack(application: string, component: Digest): Promise<string>;
   /** Makes the statement findable beside what it speaks of. Idempotent. */
   attach(application: string, statement: Logged): Promise<void>;
 }
 
-export interface Launch {
+/** One component as it is started; see the runner's protocol, which has the same shape. */
+export interface LaunchComponent {
+  readonly name: string;
+  readonly kind: 'web' | 'worker' | 'cron' | 'task' | 'files';
   readonly directory: string;
   readonly command: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
-  readonly health: { readonly path: string; readonly intervalMs: number; readonly threshold: number; readonly deadlineMs: number };
+  readonly health: Health | null;
   readonly instances: number;
+  readonly routes: readonly { readonly host: string | null; readonly path: string }[];
+  readonly schedule: string | null;
+  readonly overlap: boolean;
+  readonly timeoutMs: number | null;
+  readonly data: readonly string[];
+  readonly limits: { readonly memoryMb: number | null; readonly cpus: number | null } | null;
+  readonly runtime: { readonly path: string; readonly digest: Digest } | null;
+}
+
+interface Timing {
+  readonly intervalMs: number;
+  readonly threshold: number;
+  readonly deadlineMs: number;
+}
+type Health = (Timing & { readonly path: string }) | (Timing & { readonly tcp: true });
+
+export interface Launch {
+  readonly components: readonly LaunchComponent[];
+  readonly schema: { readonly component: string; readonly command: readonly string[] | null; readonly file: string | null } | null;
+}
+
+/** Values of secrets, by version, encrypted where they rest. No statement, error or log ever holds one. */
+export interface Secrets {
+  /** @throws CairnError `secret-missing` */
+  read(application: string, environment: string, name: string, version: number): Promise<string>;
+  /** Newest version of each. */
+  latest(application: string, environment: string): Promise<Readonly<Record<string, number>>>;
 }
 
 export interface Place {
@@ -115,6 +162,7 @@ export interface JournalledSwitch {
   readonly operation: string;
   readonly application: string;
   readonly environment: string;
+  readonly to: Digest;
   readonly milliseconds: number;
   /** Null for a promotion. */
   readonly restores: number | null;
@@ -122,15 +170,43 @@ export interface JournalledSwitch {
   readonly by: string | null;
 }
 
+/** Content that a timeline can return to, and the revision that its content comes from. */
+export interface Way {
+  readonly content: Digest;
+  readonly release: Digest;
+  readonly restores: number;
+}
+
+export interface Watched {
+  readonly state: 'held' | 'reverted' | 'stopped' | 'unwatched';
+  readonly sequence: number | null;
+  readonly reason: string | null;
+}
+
+type Timed = Omit<Place, 'operation' | 'release'>;
+
 /**
  * The data plane. `switch` is durable in its own journal before traffic moves, is idempotent by operation, and answers
- * `conflict` with nothing moved where what is live is not what the caller expected.
+ * `conflict` with nothing moved where what is live is not what the caller expected. By itself it reverts a watched promotion,
+ * and rolls back for a person while the control server is away; its journal tells of both.
  */
 export interface Gateway {
-  prepare(request: Place & { readonly launch: Launch }): Promise<Prepared>;
-  probe(request: Omit<Place, 'operation' | 'release'>): Promise<{ readonly healthy: boolean }>;
-  switch(request: Place & { readonly revision: number; readonly expected: Digest | null; readonly restores: number | null; readonly reason: string | null; readonly by: string | null }): Promise<Switched>;
-  retire(request: Omit<Place, 'operation' | 'release'>): Promise<void>;
+  prepare(request: Place & { readonly launch: Launch; readonly tasks: boolean }): Promise<Prepared>;
+  probe(request: Timed): Promise<{ readonly healthy: boolean }>;
+  /** The schema that the data has, by the release's own word; null where there is no data yet. */
+  schema(request: Omit<Place, 'operation'> & { readonly launch: Launch }): Promise<{ readonly version: number | null }>;
+  switch(request: Place & {
+    readonly revision: number; readonly expected: Digest | null; readonly restores: number | null; readonly reason: string | null; readonly by: string | null;
+    readonly share: number; readonly watchMs: number | null;
+  }): Promise<Switched>;
+  /** Answers when the watch of that promotion has ended. */
+  watch(request: { readonly operation: string; readonly application: string; readonly environment: string }): Promise<Watched>;
+  traffic(request: Omit<Place, 'release'> & { readonly share: number }): Promise<void>;
+  /** What serves there now. */
+  live(request: { readonly application: string; readonly environment: string }): Promise<{ readonly content: Digest; readonly share: number } | null>;
+  /** What it may return to by itself, best first, and who may ask it to. */
+  plan(request: { readonly application: string; readonly environment: string; readonly mayRollBack: readonly string[]; readonly ways: readonly Way[] }): Promise<void>;
+  retire(request: Timed): Promise<void>;
   /** The switches behind the sequence number, oldest first. */
   switches(after: number): Promise<readonly JournalledSwitch[]>;
 }

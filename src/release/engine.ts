@@ -1,0 +1,107 @@
+import { predicateTypes, subjectOf } from '#attest';
+import { CairnError, Mutex, type Clock, type Digest, type Faults } from '#core';
+import { decide, type Decision, type Evidence } from '#policy';
+import { contentHash, type Content } from './content.ts';
+import type { ReleaseDocument } from './document.ts';
+import { gatherEvidence, type Verifier } from './evidence.ts';
+import { launchOf } from './launch.ts';
+import type { Gateway, Launch, Ledger, Registry, Revision, Secrets, SignedStatement, Timeline } from './ports.ts';
+import { sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
+
+export interface DeliveryOptions {
+  readonly ledger: Ledger;
+  readonly registry: Registry;
+  readonly gateway: Gateway;
+  readonly secrets: Secrets;
+  readonly signers: ServerSigners;
+  readonly verify: Verifier;
+  readonly origin: string;
+  readonly version: string;
+  /** `linux/amd64`: which of a component's manifests runs here. */
+  readonly platform: string;
+  readonly clock: Clock;
+  readonly faults: Faults;
+  /** What happened outside of any call, such as a promotion that reverted by itself. */
+  readonly report: (error: CairnError) => void;
+}
+
+export interface Spot {
+  readonly application: string;
+  readonly environment: string;
+}
+
+export type Direction = 'promote' | 'rollback';
+export type SchemaFact = Evidence['schema'];
+
+/** What every move of a release stands on. */
+export class Engine {
+  readonly options: DeliveryOptions;
+  readonly #locks = new Map<string, Mutex>();
+
+  constructor(options: DeliveryOptions) {
+    this.options = options;
+  }
+
+  /** One change of a timeline at a time. */
+  lock({ application, environment }: Spot): Mutex {
+    const name = `${environment}/${application}`;
+    const known = this.#locks.get(name) ?? new Mutex();
+    this.#locks.set(name, known);
+    return known;
+  }
+
+  document = (application: string, release: Digest): Promise<ReleaseDocument> => this.options.registry.document(application, release);
+
+  launch(document: ReleaseDocument, content: Content, environment: string): Promise<Launch> {
+    return launchOf(document, content, environment, this.options);
+  }
+
+  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<{ decision: Decision; verdict: SignedStatement }> {
+    const { ledger, verify, origin, version, clock, signers } = this.options;
+    const policy = await ledger.policy();
+    const evidence = await gatherEvidence({ ledger, verify, document, release: asked.release, content: asked.content, timeline, schema });
+    const time = Math.floor(clock.now().getTime() / 1000);
+    const decision = decide(policy, evidence, { environment: asked.environment, direction, by: asked.by, time });
+    return { decision, verdict: verdictStatement({ asked, direction, decision, policy, document, origin, version, clock, signers }) };
+  }
+
+  /** What the data says; null where the release declares nothing. Runs the release's own command: only for what the gate let in. */
+  async schemaOf(spot: Spot, document: ReleaseDocument, content: Content): Promise<SchemaFact> {
+    if (document.schema === null) return null;
+    const { minimum, maximum } = document.schema;
+    const launch = await this.launch(document, content, spot.environment);
+    if (launch.schema === null) return null;
+    const { version } = await this.options.gateway.schema({ ...spot, content: contentHash(content), release: content.release, launch });
+    return { version, minimum, maximum };
+  }
+
+  async revisionOf(operation: string): Promise<Revision> {
+    const revision = await this.options.ledger.revisionOf(operation);
+    if (revision === undefined) throw new CairnError('storage', 'the index lost a revision', { fix: 'cairn ledger rebuild' });
+    return revision;
+  }
+
+  /** Runs what reads bytes and proofs; a discrepancy is an incident: logged, and nothing goes on. */
+  async guarded<T>(asked: Pick<Asked, 'operation' | 'application' | 'environment' | 'release'>, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CairnError) || !discrepancies.has(error.code)) throw error;
+      await this.openIncident(asked, error);
+      throw new CairnError('incident', `${error.message} (${error.code}); an incident was opened and nothing was changed`, {
+        fix: error.fix ?? 'cairn audit tells what else is damaged; release the commit again on a machine that you trust, or restore the blob from a backup',
+        context: { ...error.context, discrepancy: error.code },
+        cause: error,
+      });
+    }
+  }
+
+  async openIncident({ operation, application, environment, release }: Pick<Asked, 'operation' | 'application' | 'environment' | 'release'>, error: CairnError): Promise<void> {
+    const predicate = { operation, application, environment, code: error.code, what: error.message.slice(0, 2000) };
+    await this.options.ledger.commit([sign({ predicateType: predicateTypes.incident, subject: [subjectOf(application, release)], predicate }, this.options.signers.record)]);
+  }
+}
+
+/** Bytes, signatures or proofs that are not what the log says. */
+const discrepancies: ReadonlySet<string> = new Set(['digest-mismatch', 'malformed-document', 'verification-failed']);
+
