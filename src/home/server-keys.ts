@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileDurable } from '#core';
-import { decryptPrivateKey, encryptPrivateKey, generateSigner, publicKeyPem, signerFrom, type KeyKind, type Signer } from '#sign';
+import { generateSigner, keyRing, publicKeyPem, signerFrom, type KeyKind, type KeyRing, type Signer } from '#sign';
 
 // Server keys, each for one thing: log (checkpoints), time (their cosignatures), record (refusals, ingests, intents, outcomes) and
 // admit-ENV (PASSED verdicts of one environment). They stand encrypted in cosign's format; their passphrase is machine-made,
@@ -20,18 +20,19 @@ const passphraseFile = 'passphrase';
 export async function createServerKeys(folder: string, environments: readonly string[]): Promise<void> {
   const passphrase = randomBytes(32).toString('base64url');
   await writeFileDurable(join(folder, passphraseFile), passphrase, 0o600);
-  await Promise.all(keyNames(environments).map(([name, kind]) => createKey(folder, name, kind, passphrase)));
+  const ring = keyRing(passphrase);
+  await Promise.all(keyNames(environments).map(([name, kind]) => createKey(folder, name, kind, ring)));
 }
 
-async function createKey(folder: string, name: string, kind: KeyKind, passphrase: string): Promise<void> {
+async function createKey(folder: string, name: string, kind: KeyKind, ring: KeyRing): Promise<void> {
   const signer = generateSigner(kind);
   await writeFileDurable(join(folder, `${name}.pub`), publicKeyPem(signer.publicKey), 0o644);
-  await writeFileDurable(join(folder, `${name}.key`), await encryptPrivateKey(signer.privateKey, passphrase), 0o600);
+  await writeFileDurable(join(folder, `${name}.key`), await ring.seal(signer.privateKey), 0o600);
 }
 
 export async function loadServerKeys(folder: string, environments: readonly string[]): Promise<ServerKeys> {
-  const passphrase = (await readFile(join(folder, passphraseFile), 'utf8')).trim();
-  const load = async (name: string) => signerFrom(await decryptPrivateKey(await readFile(join(folder, `${name}.key`), 'utf8'), passphrase));
+  const ring = keyRing((await readFile(join(folder, passphraseFile), 'utf8')).trim());
+  const load = async (name: string) => signerFrom(await ring.open(await readFile(join(folder, `${name}.key`), 'utf8')));
   const loaded = new Map(await Promise.all(keyNames(environments).map(async ([name]) => [name, await load(name)] as const)));
   const key = (name: string): Signer => {
     const signer = loaded.get(name);

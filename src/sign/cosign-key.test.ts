@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decryptPrivateKey, encryptPrivateKey, generateSigner } from '#sign';
+import { decryptPrivateKey, encryptPrivateKey, generateSigner, keyRing } from '#sign';
 
 test('a key comes back from its encrypted file with the right passphrase', async () => {
   const signer = generateSigner('ecdsa');
@@ -18,4 +18,19 @@ test('a key file that asks for a costlier derivation than cosign writes is refus
   const file = { kdf: { name: 'scrypt', params: { N: 2 ** 24, r: 8, p: 1 }, salt: '' }, cipher: { name: 'nacl/secretbox', nonce: '' }, ciphertext: '' };
   const pem = `-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n${Buffer.from(JSON.stringify(file)).toString('base64')}\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n`;
   await assert.rejects(decryptPrivateKey(pem, 'stone'), { code: 'malformed-document' });
+});
+
+test('keys of a ring share one derivation, and each opens by itself as any other key file', async () => {
+  const signers = [generateSigner('ecdsa'), generateSigner('ed25519')];
+  const ring = keyRing('stone');
+  const pems = await Promise.all(signers.map((one) => ring.seal(one.privateKey)));
+  const files = pems.map((pem) => JSON.parse(Buffer.from(pem.split('\n').slice(1, -2).join(''), 'base64').toString()) as { kdf: { salt: string; params: object }; cipher: { nonce: string } });
+  assert.equal(files[0]?.kdf.salt, files[1]?.kdf.salt);
+  assert.notEqual(files[0]?.cipher.nonce, files[1]?.cipher.nonce);
+  assert.deepEqual(files[0]?.kdf.params, { N: 32768, r: 8, p: 1 });
+  for (const [at, signer] of signers.entries()) {
+    assert.ok((await keyRing('stone').open(pems[at] ?? '')).equals(signer.privateKey));
+    assert.ok((await decryptPrivateKey(pems[at] ?? '', 'stone')).equals(signer.privateKey));
+  }
+  await assert.rejects(keyRing('pebble').open(pems[0] ?? ''), { code: 'wrong-passphrase' });
 });

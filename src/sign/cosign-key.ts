@@ -15,21 +15,11 @@ interface KeyFile {
   readonly ciphertext: string;
 }
 
+type Derive = (salt: Buffer, N: number) => Promise<Buffer>;
+
 /** @returns the PEM text of the key, encrypted with `passphrase` (scrypt N=65536 r=8 p=1, about 100 ms of work). */
 export async function encryptPrivateKey(key: KeyObject, passphrase: string): Promise<string> {
-  const salt = randomBytes(32);
-  const nonce = randomBytes(24);
-  const params = { N: 65536, r: 8, p: 1 };
-  const secret = await deriveKey(passphrase, salt, params.N);
-  const plain = key.export({ type: 'pkcs8', format: 'der' });
-  const ciphertext = xsalsa20poly1305(secret, nonce).encrypt(plain);
-  const file: KeyFile = {
-    kdf: { name: 'scrypt', params, salt: salt.toString('base64') },
-    cipher: { name: 'nacl/secretbox', nonce: nonce.toString('base64') },
-    ciphertext: Buffer.from(ciphertext).toString('base64'),
-  };
-  const body = Buffer.from(JSON.stringify(file)).toString('base64').replaceAll(/.{64}/g, '$&\n').trimEnd();
-  return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
+  return seal(key, randomBytes(32), 65536, (salt, N) => deriveKey(passphrase, salt, N));
 }
 
 /**
@@ -38,14 +28,55 @@ export async function encryptPrivateKey(key: KeyObject, passphrase: string): Pro
  * the three that cosign writes: whoever can alter the file must not choose how much memory we spend.
  */
 export async function decryptPrivateKey(pem: string, passphrase: string): Promise<KeyObject> {
+  return unseal(pem, (salt, N) => deriveKey(passphrase, salt, N));
+}
+
+/** Seals and opens the keys of one machine. */
+export interface KeyRing {
+  seal(key: KeyObject): Promise<string>;
+  /** @throws CairnError as `decryptPrivateKey` */
+  open(pem: string): Promise<KeyObject>;
+}
+
+/**
+ * For a passphrase that a machine made (256 random bits): nobody guesses it, so stretching it buys nothing. cosign reads no less
+ * than N=32768; one salt for the whole ring makes that one derivation, however many keys are opened.
+ */
+export function keyRing(passphrase: string): KeyRing {
+  const derived = new Map<string, Promise<Buffer>>();
+  const once: Derive = (salt, N) => {
+    const name = `${N} ${salt.toString('hex')}`;
+    const known = derived.get(name) ?? deriveKey(passphrase, salt, N);
+    derived.set(name, known);
+    return known;
+  };
+  const salt = randomBytes(32);
+  return { seal: (key) => seal(key, salt, 32768, once), open: (pem) => unseal(pem, once) };
+}
+
+async function seal(key: KeyObject, salt: Buffer, N: number, deriveFrom: Derive): Promise<string> {
+  const nonce = randomBytes(24);
+  const secret = await deriveFrom(salt, N);
+  const plain = key.export({ type: 'pkcs8', format: 'der' });
+  const ciphertext = xsalsa20poly1305(secret, nonce).encrypt(plain);
+  const file: KeyFile = {
+    kdf: { name: 'scrypt', params: { N, r: 8, p: 1 }, salt: salt.toString('base64') },
+    cipher: { name: 'nacl/secretbox', nonce: nonce.toString('base64') },
+    ciphertext: Buffer.from(ciphertext).toString('base64'),
+  };
+  const body = Buffer.from(JSON.stringify(file)).toString('base64').replaceAll(/.{64}/g, '$&\n').trimEnd();
+  return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
+}
+
+async function unseal(pem: string, deriveFrom: Derive): Promise<KeyObject> {
   const match = /^-----BEGIN ([A-Z ]+)-----\n([A-Za-z0-9+/=\s]+)-----END \1-----\s*$/.exec(pem);
   if (match?.[1] !== label && match?.[1] !== 'ENCRYPTED COSIGN PRIVATE KEY') {
     throw new CairnError('malformed-document', 'the key file is not an encrypted Sigstore private key', {
-      fix: 'Make one with cairn init or cosign generate-key-pair',
+      fix: 'Make one with cairn key new or cosign generate-key-pair',
     });
   }
   const file = parseKeyFile(Buffer.from(match[2] ?? '', 'base64').toString('utf8'));
-  const secret = await deriveKey(passphrase, Buffer.from(file.kdf.salt, 'base64'), file.kdf.params.N);
+  const secret = await deriveFrom(Buffer.from(file.kdf.salt, 'base64'), file.kdf.params.N);
   let plain: Uint8Array;
   try {
     plain = xsalsa20poly1305(secret, Buffer.from(file.cipher.nonce, 'base64')).decrypt(Buffer.from(file.ciphertext, 'base64'));

@@ -1,3 +1,3 @@
 // sign: keys in cosign's encrypted format and the signers made from them.
-export { decryptPrivateKey, encryptPrivateKey } from './cosign-key.ts';
+export { decryptPrivateKey, encryptPrivateKey, keyRing, type KeyRing } from './cosign-key.ts';
 export { generateSigner, keyHint, publicKeyPem, signerFrom, spkiOf, type KeyKind, type Signer } from './signer.ts';
