@@ -1,32 +1,18 @@
 import { buildApplication, buildCommand, buildRouteMap } from '@stricli/core';
 import { jsonFlag } from './output.ts';
+import { movingRoutes } from './routes-moving.ts';
 
 // Every command is loaded when it is run: starting one must not pay for the others.
 
 const json = { json: jsonFlag };
 const text = (brief: string, placeholder: string) => ({ brief, placeholder, parse: String }) as const;
 const positional = <const P extends readonly ReturnType<typeof text>[]>(...parameters: P) => ({ kind: 'tuple', parameters }) as const;
-const reasonFlag = { kind: 'parsed', parse: String, brief: 'Why, for the record', optional: true } as const;
 
 const routes = {
   init: buildCommand({ docs: { brief: 'Make keys, policy and trust, and write cairn.yaml' }, parameters: { flags: json }, loader: () => import('./init.ts').then((module) => module.init) }),
   up: buildCommand({ docs: { brief: 'Run the runner and the control server' }, parameters: { flags: {} }, loader: () => import('./up.ts').then((module) => module.up) }),
   release: buildCommand({ docs: { brief: 'Build the commit into a signed, logged release digest' }, parameters: { flags: json }, loader: () => import('./release.ts').then((module) => module.release) }),
-  promote: buildCommand({
-    docs: { brief: 'Let a release into an environment, if its gate allows' },
-    parameters: { flags: json, positional: positional(text('Release digest or its first digits', 'digest'), text('Environment', 'environment')) },
-    loader: () => import('./promote.ts').then((module) => module.promote),
-  }),
-  rollback: buildCommand({
-    docs: { brief: 'Switch back to the content before' },
-    parameters: { flags: { ...json, reason: reasonFlag }, positional: positional(text('Environment', 'environment')) },
-    loader: () => import('./rollback.ts').then((module) => module.rollback),
-  }),
-  resume: buildCommand({
-    docs: { brief: 'Let a release that was rolled back from be promoted again' },
-    parameters: { flags: { ...json, reason: reasonFlag }, positional: positional(text('Release digest or its first digits', 'digest'), text('Environment', 'environment')) },
-    loader: () => import('./resume.ts').then((module) => module.resume),
-  }),
+  ...movingRoutes,
   status: buildCommand({ docs: { brief: 'What runs where, by digest' }, parameters: { flags: json }, loader: () => import('./status.ts').then((module) => module.status) }),
   verify: buildCommand({
     docs: { brief: 'Verify a release from its bytes: statements, signatures, log proofs' },

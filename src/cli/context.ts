@@ -12,10 +12,14 @@ export interface System {
   readonly clock: Clock;
   /** Random lower-case hex of `bytes` bytes. */
   random(bytes: number): string;
+  /** Whether what is printed is read by a person on a terminal. */
+  readonly colour: boolean;
   out(line: string): void;
   err(line: string): void;
   /** Asks on the terminal without echo; undefined where there is none. */
   askSecret(question: string): Promise<string | undefined>;
+  /** All of standard input. */
+  readInput(): Promise<string>;
   /** Runs runner and control server until they are told to stop. */
   up(): Promise<void>;
 }

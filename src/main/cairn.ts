@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { createInterface } from 'node:readline/promises';
-import { Writable } from 'node:stream';
 import { run } from '@stricli/core';
 import { application, type Context, type System } from '#cli';
 import { homeDirectory, platform, systemClock, version } from './system.ts';
+
+// The commands' process. What only some commands need is loaded when it is used: `cairn status` is asked all day long.
 
 const system: System = {
   environment: process.env,
@@ -13,10 +12,12 @@ const system: System = {
   nodeBinary: process.execPath,
   platform: platform(),
   clock: systemClock,
-  random: (bytes) => randomBytes(bytes).toString('hex'),
+  colour: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+  random: (bytes) => process.getBuiltinModule('node:crypto').randomBytes(bytes).toString('hex'),
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
   askSecret,
+  readInput: async () => (await process.stdin.setEncoding('utf8').toArray()).join(''),
   up: async () => {
     const { up } = await import('./up.ts');
     await up((line) => process.stdout.write(`${line}\n`));
@@ -25,6 +26,7 @@ const system: System = {
 
 async function askSecret(question: string): Promise<string | undefined> {
   if (!process.stdin.isTTY) return undefined;
+  const [{ createInterface }, { Writable }] = await Promise.all([import('node:readline/promises'), import('node:stream')]);
   process.stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });

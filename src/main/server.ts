@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { writeFileDurable, asCairnError } from '#core';
 import { readFile } from 'node:fs/promises';
-import { loadServerKeys, openHome, readToken } from '#home';
+import { loadSealer, loadServerKeys, openHome, readToken } from '#home';
 import { openLedger, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
-import { delivery, type Gateway, type Registry } from '#release';
-import { runnerClient, type RunnerClient } from '#runner';
-import { embeddedRegistry, startServer } from '#server';
+import { delivery, type Gateway, type Launch, type Registry } from '#release';
+import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
+import { embeddedRegistry, fileSecrets, startServer } from '#server';
 import { verifyBundle } from '#verify';
 import { predicateTypes } from '#attest';
 import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
@@ -25,13 +25,14 @@ async function main(): Promise<void> {
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
   const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
   const runner = runnerClient(paths.socket);
+  const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const moves = delivery({
-    ledger, registry, gateway: gatewayOf(runner), signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }),
+    ledger, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }),
     origin, version, platform: platform(), clock: systemClock, faults,
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
   await reattach(ledger, registry, join(paths.root, 'attached'));
-  const server = await startServer({ ledger, delivery: moves, registry, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
+  const server = await startServer({ ledger, delivery: moves, registry, secrets, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
 
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);
@@ -80,7 +81,8 @@ async function reattach(ledger: OpenLedger, registry: Registry, cursor: string):
     for (const one of statements) {
       const application = one.statement.subject[0]?.name;
       const { predicateType, predicate } = one.statement;
-      const attachable = predicateType === predicateTypes.provenance || (predicateType === predicateTypes.verdict && (predicate as { verificationResult: string }).verificationResult === 'PASSED');
+      const passed = predicateType === predicateTypes.verdict && (predicate as { verificationResult: string }).verificationResult === 'PASSED';
+      const attachable = passed || attached.has(predicateType);
       if (attachable && application !== undefined) await registry.attach(application, one);
       next = one.logIndex + 1;
     }
@@ -89,14 +91,28 @@ async function reattach(ledger: OpenLedger, registry: Registry, cursor: string):
   if (next !== from) await writeFileDurable(cursor, String(next));
 }
 
+/** Statements that are attached to what they speak of, beside passed verdicts. An SBOM's subjects are components: it is found by the release's other statements. */
+const attached: ReadonlySet<string> = new Set([predicateTypes.provenance, predicateTypes.tests, predicateTypes.notes, predicateTypes.approval]);
+
 /** The release room's Gateway over the runner's protocol, which takes exactly its own fields. */
 function gatewayOf(runner: RunnerClient): Gateway {
   return {
-    prepare: ({ operation, application, environment, content, release, launch }) =>
-      runner.prepare({ operation, application, environment, content, release, launch: { ...launch, command: [...launch.command] } }),
+    prepare: ({ operation, application, environment, content, release, launch, tasks }) => runner.prepare({ operation, application, environment, content, release, launch: launchFor(launch), tasks }),
     probe: ({ application, environment, content }) => runner.probe({ application, environment, content }),
-    switch: ({ operation, application, environment, content, release, revision, expected, restores, reason, by }) =>
-      runner.switch({ operation, application, environment, content, release, revision, expected, restores, reason, by }),
+    schema: ({ application, environment, content, release, launch }) => runner.schema({ application, environment, content, release, launch: launchFor(launch) }),
+    switch: ({ operation, application, environment, content, release, revision, expected, restores, reason, by, share, watchMs }) =>
+      runner.switch({ operation, application, environment, content, release, revision, expected, restores, reason, by, share, watchMs }),
+    watch: ({ operation, application, environment }) => runner.watch({ operation, application, environment }),
+    traffic: async ({ operation, application, environment, content, share }) => {
+      await runner.traffic({ operation, application, environment, content, share });
+    },
+    live: async ({ application, environment }) => {
+      const { timelines } = await runner.state();
+      return timelines.find((one) => one.application === application && one.environment === environment)?.live ?? null;
+    },
+    plan: async ({ application, environment, mayRollBack, ways }) => {
+      await runner.plan({ application, environment, mayRollBack: [...mayRollBack], ways: [...ways] });
+    },
     retire: async ({ application, environment, content }) => {
       await runner.retire({ application, environment, content });
     },
@@ -110,6 +126,14 @@ function gatewayOf(runner: RunnerClient): Gateway {
         next = last.sequence;
       }
     },
+  };
+}
+
+/** The same shape, as what goes over the wire: nothing of it is read-only there. */
+function launchFor(launch: Launch): WireLaunch {
+  return {
+    components: launch.components.map((one) => ({ ...one, command: [...one.command], routes: [...one.routes], data: [...one.data] })),
+    schema: launch.schema === null ? null : { ...launch.schema, command: launch.schema.command === null ? null : [...launch.schema.command] },
   };
 }
 

@@ -12,8 +12,8 @@ import { Ways } from './ways.ts';
 export interface Delivery {
   /** Answers when it is live; where it is watched, `settle` answers when it is confirmed. */
   promote(request: SignedStatement): Promise<Moved>;
-  /** @throws CairnError `reverted`, `unhealthy` */
-  settle(operation: string): Promise<Moved>;
+  /** Answers when it is confirmed, or, still live, at the limit. @throws CairnError `reverted`, `unhealthy` */
+  settle(operation: string, limitMs: number): Promise<Moved>;
   rollback(request: RollbackRequest): Promise<Moved>;
   plan(spot: { application: string; environment: string }): Promise<RollbackPlan>;
   drill(request: Omit<RollbackRequest, 'reason'>): Promise<Drill>;
@@ -97,7 +97,7 @@ export function delivery(options: DeliveryOptions): Delivery {
 
   return {
     promote: (request) => promotion.promote(request),
-    settle: (operation) => promotion.settle(operation),
+    settle: (operation, limitMs) => promotion.settle(operation, limitMs),
     rollback: async (request) => {
       const moved = await rollback.rollback(request);
       // What was left is drained and stopped when it is safe; the caller need not wait for it.

@@ -123,10 +123,12 @@ export class Promotion {
     await ledger.commit([outcomeStatement(asked, { state: 'confirmed', milliseconds: null, journal: null, detail: null }, signers)]);
   }
 
-  /** Waits until a promotion is confirmed. @throws CairnError `reverted`, `unhealthy` */
-  async settle(operation: string): Promise<Moved> {
+  /** Waits until a promotion is confirmed, at most so long: it may then still be live. @throws CairnError `reverted`, `unhealthy` */
+  async settle(operation: string, limitMs: number): Promise<Moved> {
     const revision = await this.#engine.revisionOf(operation);
-    if (revision.state === 'live') await this.#watch(revision);
+    const patience = new AbortController();
+    if (revision.state === 'live') await Promise.race([this.#watch(revision), sleep(limitMs, undefined, { signal: patience.signal }).catch(() => {})]);
+    patience.abort();
     const after = await this.#engine.revisionOf(operation);
     if (after.state !== 'reverted' && after.state !== 'failed') return movedOf(after);
     const { revisions } = await this.#engine.options.ledger.timeline(after.application, after.environment);

@@ -1,29 +1,42 @@
 import { createPublicKey, timingSafeEqual } from 'node:crypto';
 import { Hono, type Context } from 'hono';
 import { z } from 'zod';
-import { parseEnvelope, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
-import { asCairnError, CairnError, sha256, type CairnError as Failure } from '#core';
+import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
+import { asCairnError, CairnError, parseDigest, sha256, type CairnError as Failure } from '#core';
 import type { OpenLedger } from '#ledger';
-import { personOf, policyDigest } from '#policy';
+import { environmentOf, personOf, policyDigest } from '#policy';
 import type { Delivery, Registry, SignedStatement } from '#release';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
+import type { SecretStore } from './secrets.ts';
 
 export interface ApiOptions {
   readonly ledger: OpenLedger;
   readonly delivery: Delivery;
   readonly registry: Registry;
+  readonly secrets: SecretStore;
   readonly token: string;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
 }
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 const signedBody = z.strictObject({ envelope: z.unknown(), key: z.string().max(1024) });
-const rollbackBody = z.strictObject({ operation: z.string().min(8).max(128), application: name, environment: name, by: name, reason: z.string().max(4096).nullable() });
+const spot = { application: name, environment: name };
+const wanted = { operation: z.string().min(8).max(128), ...spot, by: name, to: z.int().positive().optional(), keepConfiguration: z.boolean().optional() };
+const rollbackBody = z.strictObject({ ...wanted, reason: z.string().max(4096).nullable() });
+const drillBody = z.strictObject(wanted);
+const secretBody = z.strictObject({ ...spot, name: z.string().max(128), value: z.string().max(1 << 20) });
+const settleBody = z.strictObject({ operation: z.string().min(8).max(128) });
 const count = z.coerce.number().int().nonnegative();
 
+/** Of one question; a caller whose promotion is watched for longer asks again. */
+const patienceMs = 20_000;
+
+/** What people and builders write by themselves; everything else is asked for and recorded by the server. */
+const taken: ReadonlySet<string> = new Set([predicateTypes.provenance, predicateTypes.sbom, predicateTypes.tests, predicateTypes.notes, predicateTypes.approval]);
+
 export function api(options: ApiOptions): Hono {
-  const { ledger, delivery, registry } = options;
+  const { ledger, delivery, registry, secrets } = options;
   const app = new Hono();
   app.onError((error, context) => answerError(context, asCairnError(error)));
   app.notFound((context) => answerError(context, new CairnError('not-found', `there is nothing at ${context.req.path}`)));
@@ -52,6 +65,23 @@ export function api(options: ApiOptions): Hono {
     await registry.attach(context.req.param('application'), logged);
     return context.json({ digest: logged.digest, logIndex: logged.logIndex, bundle: logged.bundle } satisfies StatementAnswer, 201);
   });
+  app.get('/api/v1/releases/:application/:digest/document', async (context) => context.json(await registry.document(context.req.param('application'), parseDigest(context.req.param('digest')))));
+  app.get('/api/v1/latest/:application', async (context) => context.json((await ledger.latestRelease(context.req.param('application'))) ?? null));
+  app.get('/api/v1/incidents', async (context) => context.json(await ledger.incidents()));
+  app.get('/api/v1/secrets/:application/:environment', async (context) => context.json(await secrets.latest(read(name, context.req.param('application')), read(name, context.req.param('environment')))));
+  app.post('/api/v1/secrets', async (context) => {
+    const { application, environment, name: of, value } = read(secretBody, await body(context));
+    environmentOf(await ledger.policy(), environment);
+    return context.json({ version: await secrets.put(application, environment, of, value) }, 201);
+  });
+  app.get('/api/v1/plan/:application/:environment', async (context) => context.json(await delivery.plan({ application: context.req.param('application'), environment: context.req.param('environment') })));
+  app.post('/api/v1/settle', async (context) => context.json(await delivery.settle(read(settleBody, await body(context)).operation, patienceMs)));
+  app.post('/api/v1/drill', async (context) => context.json(await delivery.drill(read(drillBody, await body(context)))));
+  app.post('/api/v1/traffic', async (context) => {
+    await delivery.traffic(await readSigned(context));
+    return context.json({});
+  });
+  app.post('/api/v1/revoke', async (context) => context.json(await delivery.revoke(await readSigned(context))));
   app.post('/api/v1/promote', async (context) => context.json(await delivery.promote(await readSigned(context))));
   app.post('/api/v1/resume', async (context) => {
     await delivery.resume(await readSigned(context));
@@ -74,8 +104,12 @@ export function api(options: ApiOptions): Hono {
   /** Only keys of the policy write statements that count, and only of the kinds that people write by themselves. */
   async function requireWriter(signed: SignedStatement): Promise<void> {
     if (personOf(await ledger.policy(), signed.key) === undefined) throw new CairnError('unauthorized', 'the statement is signed by a key that the policy does not know', { fix: 'Sign with a key of the policy' });
-    const { predicateType } = parseStatement(payloadOf(signed.envelope));
-    if (predicateType !== predicateTypes.provenance) throw new CairnError('refused', `statements of the type ${predicateType} are not taken here`);
+    const statement = parseStatement(payloadOf(signed.envelope));
+    const { predicateType } = statement;
+    if (!taken.has(predicateType)) throw new CairnError('refused', `statements of the type ${predicateType} are not taken here`);
+    if (predicateType !== predicateTypes.approval) return;
+    const { by } = parsePredicate('approval', statement);
+    if (personOf(await ledger.policy(), signed.key)?.name !== by) throw new CairnError('unauthorized', `the approval says it is by ${by}, its key says otherwise`, { fix: 'Sign with your own key' });
   }
   return app;
 }
@@ -114,7 +148,7 @@ function read<T>(schema: z.ZodType<T>, value: unknown): T {
 
 const statusOf: Partial<Record<Failure['code'], 400 | 401 | 403 | 404 | 409 | 422 | 500 | 503>> = {
   internal: 500, storage: 500, unreachable: 503, unauthorized: 401, refused: 403, 'verification-failed': 403,
-  'not-found': 404, 'unknown-reference': 404, conflict: 409, unhealthy: 422, 'nothing-to-return-to': 409,
+  'not-found': 404, 'unknown-reference': 404, conflict: 409, unhealthy: 422, 'nothing-to-return-to': 409, reverted: 409, incident: 403, 'storage-full': 500,
 };
 
 function answerError(context: Context, error: Failure): Response {

@@ -1,6 +1,6 @@
 import { request } from 'undici';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
-import type { SignedStatement, Timeline } from '#release';
+import type { Drill, Incident, ReleaseDocument, RollbackPlan, RollbackRequest, SignedStatement, Timeline } from '#release';
 import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
 
 export type ApiClient = ReturnType<typeof apiClient>;
@@ -28,7 +28,17 @@ export function apiClient(baseUrl: string, token: string) {
     addStatement: (application: string, signed: SignedStatement) => post<StatementAnswer>(`/api/v1/statements/${application}`, signed),
     promote: (signed: SignedStatement) => post<MovedAnswer>('/api/v1/promote', signed),
     resume: (signed: SignedStatement) => post<object>('/api/v1/resume', signed),
-    rollback: (wanted: { operation: string; application: string; environment: string; by: string; reason: string | null }) => post<MovedAnswer>('/api/v1/rollback', wanted),
+    rollback: (wanted: RollbackRequest) => post<MovedAnswer>('/api/v1/rollback', wanted),
+    settle: (operation: string) => post<MovedAnswer>('/api/v1/settle', { operation }),
+    plan: (application: string, environment: string) => get<RollbackPlan>(`/api/v1/plan/${application}/${environment}`),
+    drill: (wanted: Omit<RollbackRequest, 'reason'>) => post<Drill>('/api/v1/drill', wanted),
+    traffic: (signed: SignedStatement) => post<object>('/api/v1/traffic', signed),
+    revoke: (signed: SignedStatement) => post<{ environment: string; revision: number }[]>('/api/v1/revoke', signed),
+    document: (application: string, release: Digest) => get<ReleaseDocument>(`/api/v1/releases/${application}/${release}/document`),
+    latestRelease: (application: string) => get<{ release: Digest; commit: string } | null>(`/api/v1/latest/${application}`),
+    incidents: () => get<Incident[]>('/api/v1/incidents'),
+    secrets: (application: string, environment: string) => get<Record<string, number>>(`/api/v1/secrets/${application}/${environment}`),
+    putSecret: (secret: { application: string; environment: string; name: string; value: string }) => post<{ version: number }>('/api/v1/secrets', secret),
     rebuildLedger: () => post<{ counted: number; same: boolean }>('/api/v1/ledger/rebuild', {}),
     consistency: (from: number, to: number) => get<string[]>(`/api/v1/log/consistency?from=${from}&to=${to}`),
     tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { bundleManifest } from '#attest';
-import { CairnError, canonicalJson, digestOf, exists, isDigest, type Digest } from '#core';
+import { CairnError, canonicalJson, digestOf, digestOfStream, exists, isDigest, shortDigest, type Digest } from '#core';
 import { emptyBytes, isIndex, mediaTypes, parseManifest, type ContentStore, type Descriptor, type ImageManifest, type Repositories } from '#oci';
 import { documentAnnotation, parseReleaseDocument, type Registry, type ReleaseDocument } from '#release';
 import { composeContent, unpackLayer } from '#targets';
@@ -36,6 +36,25 @@ export function embeddedRegistry(options: { repositories: Repositories; store: C
       if (documents.size >= 256) documents.delete(documents.keys().next().value ?? '');
       documents.set(`${application}@${release}`, document);
       return document;
+    },
+
+    async rehash(application, release) {
+      const seen = new Set<Digest>();
+      let bytes = 0;
+      const check = async (descriptor: { digest: Digest; size: number }): Promise<void> => {
+        if (seen.has(descriptor.digest)) return;
+        seen.add(descriptor.digest);
+        const { digest, size } = await digestOfStream(await store.stream(descriptor.digest));
+        if (digest !== descriptor.digest || size !== descriptor.size) throw new CairnError('digest-mismatch', `the stored blob ${shortDigest(descriptor.digest)} of ${application} ${shortDigest(release)} has the digest ${shortDigest(digest)}`);
+        bytes += size;
+      };
+      const { bytes: body, mediaType } = await repositories.getManifest(application, release);
+      const index = parseManifest(body, mediaType);
+      for (const entry of isIndex(index) ? index.manifests : []) {
+        const manifest = await imageManifest(application, entry.digest);
+        for (const one of [manifest.config, ...manifest.layers]) await check(one);
+      }
+      return { blobs: seen.size, bytes };
     },
 
     async unpack(application, component) {

@@ -192,7 +192,7 @@ export async function makeRepository(folder: string, { dependencies = false }: M
     await writeFile(
       join(folder, 'cairn.yaml'),
       `application: ${application}\ntoolchain: { node: ${process.versions.node} }\nstages:\n  - { name: application, layer: [server.js, package.json] }\n` +
-        'components:\n  web: { kind: web, command: [node, server.js], health: { path: /healthz } }\nconfiguration:\n  GREETING: one\n',
+        'components:\n  web: { kind: web, command: [node, server.js], health: { path: /healthz } }\nconfirm: { seconds: 0 }\nconfiguration:\n  GREETING: one\n',
     );
   }
   await git(folder, 'init', '--quiet', '--initial-branch=main');
