@@ -1,4 +1,4 @@
-import { asCairnError, exitCodeOf, type CairnError } from '#core';
+import type { CairnError } from '#core';
 import type { Context } from './context.ts';
 
 export interface CommonFlags {
@@ -7,9 +7,39 @@ export interface CommonFlags {
 
 export const jsonFlag = { kind: 'boolean', brief: 'Print one JSON document', default: false } as const;
 
-/** A line of two columns: what, and what of it. */
+const tones = { good: 32, bad: 31, soft: 2 } as const;
+/** What a line begins with says how it went. */
+const labelTones: Readonly<Record<string, keyof typeof tones>> = { ok: 'good', no: 'bad', refused: 'bad', failed: 'bad', incident: 'bad', debt: 'bad', next: 'soft' };
+
+/** A line of columns: what, and what of it. */
 export function row(context: Context, label: string, ...columns: readonly string[]): void {
-  context.system.out(`  ${label.padEnd(16)}${columns.map((column) => column.padEnd(32)).join(' ')}`.trimEnd());
+  context.system.out(line(context, label, columns));
+}
+
+function line(context: Context, label: string, columns: readonly string[]): string {
+  const tone = labelTones[label.split(' ')[0] ?? ''];
+  const plain = label.padEnd(10);
+  const first = context.system.colour && tone !== undefined ? `\u001b[${tones[tone]}m${plain}\u001b[0m` : plain;
+  return `  ${first} ${columns.map((column) => column.padEnd(30)).join(' ')}`.trimEnd();
+}
+
+/** The one short form of a digest; here because the fastest commands load nothing else. */
+export function short(digest: string): string {
+  return digest.slice(7, 19);
+}
+
+export function size(bytes: number): string {
+  if (bytes < 1e3) return `${bytes} B`;
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
+}
+
+/** Seconds since 1970 as people read them, in UTC. */
+export function moment(seconds: number): string {
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 
 /**
@@ -21,6 +51,8 @@ export async function run(context: Context, flags: CommonFlags, work: () => Prom
     const result = await work();
     if (flags.json) context.system.out(JSON.stringify(result, null, 2));
   } catch (thrown) {
+    // Loaded only now: a command that goes well need not pay for what describes failures.
+    const { asCairnError, exitCodeOf } = await import('#core');
     const error = asCairnError(thrown);
     if (flags.json) context.system.out(JSON.stringify({ error: { code: error.code, message: error.message, fix: error.fix ?? null, context: error.context } }, null, 2));
     else printError(context, error);
@@ -28,14 +60,21 @@ export async function run(context: Context, flags: CommonFlags, work: () => Prom
   }
 }
 
+interface Told {
+  readonly rules?: readonly { readonly rule: string; readonly passed: boolean; readonly found: string; readonly nearest: string | null; readonly fix: string | null }[];
+  readonly lines?: readonly string[];
+  readonly findings?: readonly { readonly what: string; readonly fix: string }[];
+}
+
 function printError(context: Context, error: CairnError): void {
   const { err } = context.system;
   err(`error ${error.code}: ${error.message}`);
-  const { rules, lines } = error.context as { rules?: { rule: string; passed: boolean; found: string; nearest: string | null; fix: string | null }[]; lines?: string[] };
-  for (const line of lines ?? []) err(`  | ${line}`);
-  for (const rule of rules ?? []) {
-    err(`  ${rule.passed ? 'ok' : 'no'}  ${rule.rule.padEnd(22)} ${rule.found}`);
-    if (rule.nearest !== null) err(`      nearest: ${rule.nearest}`);
+  const { rules = [], lines = [], findings = [] } = error.context as Told;
+  for (const text of lines) err(`  | ${text}`);
+  for (const { rule, passed, found, nearest, fix } of rules) err(line(context, passed ? 'ok' : 'no', [rule.padEnd(14), found, ...(passed ? [] : [nearest ?? '', fix ?? ''].filter((one) => one !== ''))]));
+  for (const { what, fix } of findings) {
+    err(line(context, 'no', [what]));
+    err(line(context, '', [`mend: ${fix}`]));
   }
   if (error.fix !== undefined) err(`  fix: ${error.fix}`);
   if (error.code === 'internal' && error.cause instanceof Error) err(error.cause.stack ?? '');

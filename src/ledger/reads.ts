@@ -1,0 +1,129 @@
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { Kysely, sql, SqliteDialect } from 'kysely';
+import { parseEnvelope, payloadOf, predicateTypes, type Envelope } from '#attest';
+import { CairnError, exists, isDigest, noFaults, type Digest } from '#core';
+import { dumpIndex, rebuild } from './rebuild.ts';
+import { createTables, type Database, type Tables } from './schema.ts';
+import { sqliteDialect } from './sqlite.ts';
+
+/** A row of the truth, as it stands: nothing of it is believed yet. */
+export interface StoredEnvelope {
+  readonly logIndex: number;
+  readonly digest: string;
+  /** base64 SPKI. */
+  readonly key: string;
+  readonly body: string;
+  readonly leaf: Uint8Array;
+}
+
+export interface StoredRelease {
+  readonly application: string;
+  readonly release: Digest;
+  readonly commit: string;
+  readonly logIndex: number;
+}
+
+/**
+ * The ledger as it rests on the disk, for those who check it or look around in it: read only, beside a server that writes, every
+ * call a snapshot of its own. @throws CairnError `storage` wherever the file is damaged
+ */
+export interface LedgerReader {
+  leaves(from: number, limit: number): Promise<{ idx: number; body: Uint8Array }[]>;
+  /** Every checkpoint that was ever published, oldest first. */
+  checkpoints(): Promise<{ size: number; note: string }[]>;
+  tiles(): Promise<{ level: number; idx: number; hashes: Uint8Array }[]>;
+  envelopes(from: number, limit: number): Promise<StoredEnvelope[]>;
+  /** Newest first. */
+  releases(limit: number, application?: string): Promise<StoredRelease[]>;
+  /** Folds the log again beside the index, without writing: whether the index is what the log says. */
+  refold(recordKey: string): Promise<{ counted: number; same: boolean }>;
+  close(): Promise<void>;
+}
+
+export async function openReader(path: string): Promise<LedgerReader> {
+  if (!(await exists(path))) throw new CairnError('not-initialized', `there is no ledger at ${path}`, { fix: 'cairn init' });
+  const database: Database = named(() => new Kysely<Tables>({ dialect: new SqliteDialect({ database: readOnly(path) }) }));
+  const read = <T>(query: () => Promise<T>): Promise<T> => query().catch((error: unknown) => named(() => { throw error; }));
+  return {
+    leaves: (from, limit) => read(() => database.selectFrom('leaves').selectAll().where('idx', '>=', from).orderBy('idx').limit(limit).execute()),
+    checkpoints: () => read(() => database.selectFrom('checkpoints').selectAll().orderBy('size').execute()),
+    tiles: () => read(() => database.selectFrom('tiles').selectAll().orderBy('level').orderBy('idx').execute()),
+    envelopes: (from, limit) =>
+      read(() => database.selectFrom('envelopes').leftJoin('leaves', 'leaves.idx', 'envelopes.idx')
+        .select(['envelopes.idx as logIndex', 'digest', 'key', 'envelopes.body as body', 'leaves.body as leaf']).where('envelopes.idx', '>=', from).orderBy('envelopes.idx').limit(limit).execute())
+        .then((rows) => rows.map((row) => ({ ...row, leaf: row.leaf ?? new Uint8Array() }))),
+    releases: (limit, application) => read(() => releases(database, limit, application)),
+    refold: (recordKey) => read(() => refold(path, recordKey)),
+    close: () => database.destroy(),
+  };
+}
+
+/** Provenance's first subject is the release: components may bear the application's name too. */
+async function releases(database: Database, limit: number, application?: string): Promise<StoredRelease[]> {
+  const rows = await database.selectFrom('statements').innerJoin('envelopes', 'envelopes.digest', 'statements.digest').select(['statements.idx as idx', 'body'])
+    .where('predicate_type', '=', predicateTypes.provenance).orderBy('statements.idx', 'desc').execute();
+  const found = new Map<string, StoredRelease>();
+  for (const { idx, body } of rows) {
+    const { subject, predicate } = contentOf(parseEnvelope(JSON.parse(body)));
+    const [first] = subject;
+    const digest = `sha256:${first?.digest.sha256}`;
+    if (first === undefined || !isDigest(digest) || found.has(digest) || (application !== undefined && first.name !== application)) continue;
+    found.set(digest, { application: first.name, release: digest, commit: predicate.buildDefinition?.externalParameters?.source?.digest?.gitCommit ?? '', logIndex: idx });
+    if (found.size >= limit) break;
+  }
+  return [...found.values()];
+}
+
+interface Built {
+  readonly subject: readonly { readonly name: string; readonly digest: { readonly sha256: string } }[];
+  readonly predicate: { readonly buildDefinition?: { readonly externalParameters?: { readonly source?: { readonly digest?: { readonly gitCommit?: string } } } } };
+}
+
+/** Only a list of what there is: whoever acts on an entry verifies it. */
+function contentOf(envelope: Envelope): Built {
+  return JSON.parse(payloadOf(envelope).toString('utf8')) as Built;
+}
+
+/** Folds a copy of the truth in memory. One transaction reads truth and index, so that a server that writes meanwhile does no harm. */
+async function refold(path: string, recordKey: string): Promise<{ counted: number; same: boolean }> {
+  const copy: Database = new Kysely<Tables>({ dialect: sqliteDialect(':memory:', noFaults) });
+  try {
+    await createTables(copy);
+    await sql`attach ${`file:${encodeURI(path).replaceAll('?', '%3F').replaceAll('#', '%23')}?mode=ro`} as stored`.execute(copy);
+    return await copy.transaction().execute(async (transaction) => {
+      for (const table of ['leaves', 'envelopes', 'checkpoints'] as const) await sql`insert into main.${sql.table(table)} select * from stored.${sql.table(table)}`.execute(transaction);
+      const counted = await rebuild(transaction, recordKey);
+      return { counted, same: (await dumpIndex(transaction.withSchema('stored'))) === (await dumpIndex(transaction)) };
+    });
+  } finally {
+    await copy.destroy();
+  }
+}
+
+function readOnly(path: string) {
+  const database = new DatabaseSync(path, { readOnly: true });
+  database.exec('PRAGMA busy_timeout=5000; PRAGMA query_only=ON;');
+  return {
+    close: () => database.close(),
+    prepare: (sql: string) => {
+      const statement = database.prepare(sql);
+      const values = (parameters: readonly unknown[]) => parameters as SQLInputValue[];
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters: readonly unknown[]) => statement.all(...values(parameters)),
+        run: (parameters: readonly unknown[]) => statement.run(...values(parameters)),
+        iterate: (parameters: readonly unknown[]) => statement.iterate(...values(parameters)),
+      };
+    },
+  };
+}
+
+/** Runs it with SQLite's complaints in our words. */
+function named<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof CairnError || (cause as { code?: string }).code !== 'ERR_SQLITE_ERROR') throw cause;
+    throw new CairnError('storage', `the ledger is damaged: ${(cause as Error).message}`, { cause, fix: 'Stop cairn up and restore the ledger: cairn restore' });
+  }
+}

@@ -1,0 +1,54 @@
+import type { Hono } from 'hono';
+import { predicateTypes } from '#attest';
+import { CairnError, parseDigest } from '#core';
+import type { LedgerReader, OpenLedger } from '#ledger';
+import { policyDigest } from '#policy';
+import type { Logged, Registry } from '#release';
+import type { Info } from './contract.ts';
+import { statusReader, type RunnerState, type StatusAnswer } from './status.ts';
+
+export interface ReadOptions {
+  readonly ledger: OpenLedger;
+  /** The same ledger, read only: long reads never stand in the way of a write. */
+  readonly reader: LedgerReader;
+  readonly registry: Registry;
+  readonly runner: () => Promise<RunnerState>;
+  readonly info: Omit<Info, 'checkpoint' | 'policy'>;
+}
+
+/** A statement about a digest, as evidence: what it claims to be is for the caller to verify from the bundle. */
+export interface AboutAnswer extends Pick<Logged, 'digest' | 'logIndex' | 'time' | 'key' | 'bundle'> {
+  readonly predicateType: string;
+}
+
+const mostReleases = 1000;
+const nameForm = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+/** Routes that only look. Token and origin are checked by those who mount them, before any route. */
+export function reads(app: Hono, options: ReadOptions): void {
+  const { ledger, reader, info } = options;
+  const status = statusReader(options);
+
+  app.get('/api/v1/status', async (context) => {
+    const policy = policyDigest(await ledger.policy());
+    const { version, origin, environments } = info;
+    return context.json({ version, origin, policy, environments, ...(await status()) } satisfies StatusAnswer);
+  });
+  app.get('/api/v1/runner', async (context) => context.json(await options.runner()));
+  app.get('/api/v1/statements/:digest', async (context) => {
+    const digest = parseDigest(context.req.param('digest'));
+    const found: AboutAnswer[] = [];
+    for (const predicateType of Object.values(predicateTypes)) {
+      for (const { digest: of, logIndex, time, key, bundle } of await ledger.about(digest, predicateType)) found.push({ digest: of, logIndex, time, key, bundle, predicateType });
+    }
+    return context.json(found.toSorted((a, b) => a.logIndex - b.logIndex));
+  });
+  app.get('/api/v1/releases', async (context) => {
+    const application = context.req.query('application');
+    const limit = Number(context.req.query('limit') ?? 100);
+    if ((application !== undefined && !nameForm.test(application)) || !Number.isInteger(limit) || limit < 1 || limit > mostReleases) {
+      throw new CairnError('malformed-document', 'the request is malformed', { fix: `Give a limit from 1 to ${mostReleases} and the name of an application` });
+    }
+    return context.json(await reader.releases(limit, application));
+  });
+}
