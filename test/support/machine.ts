@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -67,6 +67,8 @@ export class Machine {
   static async make(t: TestContext, options: MachineOptions = {}): Promise<Machine> {
     // Short: the path of a socket has a hundred bytes.
     const machine = new Machine(await mkdtemp('/tmp/cairn-t-'), await freePorts(3));
+    // Applications have users of their own where root runs them, and must pass through.
+    await chmod(machine.folder, 0o711);
     t.after(async () => {
       await machine.stop();
       await rm(machine.folder, { recursive: true, force: true });
@@ -129,6 +131,15 @@ export class Machine {
     this.#up?.child.kill('SIGTERM');
     await this.#up?.ended;
     this.#up = undefined;
+  }
+
+  /** The control server's process. */
+  async serverPid(): Promise<number> {
+    for (const pid of (await readdir('/proc')).filter((one) => /^\d+$/.test(one))) {
+      const [environ = '', command = ''] = await Promise.all(['environ', 'cmdline'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')));
+      if (environ.includes(`CAIRN_HOME=${this.home}\0`) && command.includes('main/server.ts')) return Number(pid);
+    }
+    throw new Error('no control server runs');
   }
 
   async api(): Promise<ApiClient> {
