@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '#core';
+import type { Timeline } from '#release';
 import { top, type Machine, type Ran } from './support/machine.ts';
 import { define, mischief, web } from './support/mischief.ts';
 
@@ -198,7 +199,7 @@ test('with the control server away the runner rolls back, and it is logged when 
   process.kill(server, 'SIGKILL');
   process.kill(server, 'SIGCONT');
   assert.equal((await away).code, 0, (await away).stdout);
-  let timelines: { environment: string; live?: { release: Digest; restores: number | null; reason: string | null } }[] = [];
+  let timelines: readonly Timeline[] = [];
   for (let tries = 0; tries < 100 && timelines[0]?.live?.restores == null; tries++) {
     await sleep(100);
     timelines = await (await machine.api()).timelines().catch(() => []);
