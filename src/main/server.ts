@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { writeFileDurable, asCairnError } from '#core';
 import { readFile } from 'node:fs/promises';
 import { loadSealer, loadServerKeys, openHome, readToken } from '#home';
-import { openLedger, type OpenLedger } from '#ledger';
+import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
   await reattach(ledger, registry, join(paths.root, 'attached'));
-  const server = await startServer({ ledger, delivery: moves, registry, secrets, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
+  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: () => runner.state(), metrics: () => runner.metrics(), token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
 
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);

@@ -1,22 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { OpenLedger } from '#ledger';
+import type { LedgerReader, OpenLedger } from '#ledger';
 import type { Delivery, Registry } from '#release';
 import { api } from './api.ts';
 import type { SecretStore } from './secrets.ts';
 
 const never = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`${String(name)} was reached`)) });
-const app = api({ ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, token: 'right', info: { version: '0', origin: 'log', environments: [] } });
+const app = api({ ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, reader: never as LedgerReader, runner: never as never, metrics: async () => 'up 1\n', token: 'right', info: { version: '0', origin: 'log', environments: [] } });
 const call = (path: string, headers: Record<string, string>, method = 'GET', body?: string) => app.request(path, { method, headers: { host: '127.0.0.1:7070', ...headers }, ...(body !== undefined && { body }) });
 const bearer = { authorization: 'Bearer right' };
 
 test('every route asks for the token, before anything is read', async () => {
-  const routes = [...new Set(app.routes.filter((route) => route.path !== '/*' && route.path !== '*').map((route) => `${route.method} ${route.path.replaceAll(/:\w+/g, 'x')}`))];
+  const routes = [...new Set(app.routes.filter((route) => route.path !== '/*' && route.path !== '*' && route.path !== '/metrics').map((route) => `${route.method} ${route.path.replaceAll(/:\w+/g, 'x')}`))];
   assert.ok(routes.length >= 12);
   for (const route of routes) {
     const [method = '', path = ''] = route.split(' ');
     for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: 'right' }]) assert.equal((await call(path, headers as Record<string, string>, method)).status, 401, route);
   }
+});
+
+test('metrics are for a scraper without a token, on this machine', async () => {
+  assert.equal((await call('/metrics', {})).status, 200);
+  assert.equal((await call('/metrics', { host: 'evil.example' })).status, 401);
 });
 
 test('a foreign host name or origin is refused, token or not', async () => {

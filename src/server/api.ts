@@ -8,6 +8,7 @@ import { environmentOf, personOf, policyDigest } from '#policy';
 import type { Delivery, Registry, SignedStatement } from '#release';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
+import { reads, type ReadOptions } from './reads.ts';
 import type { SecretStore } from './secrets.ts';
 
 export interface ApiOptions {
@@ -17,6 +18,10 @@ export interface ApiOptions {
   readonly secrets: SecretStore;
   readonly token: string;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
+  readonly reader: ReadOptions['reader'];
+  readonly runner: ReadOptions['runner'];
+  /** Prometheus text of the data plane. */
+  readonly metrics: () => Promise<string>;
 }
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
@@ -40,12 +45,18 @@ export function api(options: ApiOptions): Hono {
   const app = new Hono();
   app.onError((error, context) => answerError(context, asCairnError(error)));
   app.notFound((context) => answerError(context, new CairnError('not-found', `there is nothing at ${context.req.path}`)));
+  // Numbers by digest are for a scraper that has no token; they hold nothing that /v2/ does not say.
+  app.get('/metrics', async (context) => {
+    requireLocal(context);
+    return context.body(await options.metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+  });
   app.use('*', async (context, next) => {
     requireLocal(context);
     requireToken(context, options.token);
     await next();
   });
 
+  reads(app, options);
   app.get('/api/v1/info', async (context) => {
     const checkpoint = (await ledger.checkpoint()) ?? { size: 0, note: '' };
     return context.json({ ...options.info, policy: policyDigest(await ledger.policy()), checkpoint } satisfies Info);
