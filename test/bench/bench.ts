@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { idle } from './idle.ts';
 import { rollback } from './rollback.ts';
 
 // npm run bench -- NAME [--count N]: measures, prints tables, and fails where a stated target is missed.
@@ -18,6 +19,7 @@ export interface Report {
 type Benchmark = (count: number, say: (line: string) => void) => Promise<Report>;
 
 const benchmarks: Readonly<Record<string, { readonly run: Benchmark; readonly count: number }>> = {
+  idle: { run: idle, count: 1000 },
   rollback: { run: rollback, count: 200 },
 };
 
