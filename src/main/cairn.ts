@@ -38,6 +38,11 @@ async function askSecret(question: string): Promise<string | undefined> {
   }
 }
 
+// Whoever reads may stop early, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 const context: Context = { process: process as Context['process'], system };
 await run(application(version), process.argv.slice(2), context);
 // The parser's own codes are negative; to a shell they are all one thing: the command was typed wrong.
