@@ -1,7 +1,13 @@
-// targets: what makes a content run. Unpacking and composing its layers, and the process target. Imports core only.
+// targets: what makes a content run. Unpacking and composing its layers, processes that stay and commands that end, their logs.
+// Imports core and isolation.
 export { composeContent } from './compose.ts';
 export { removeFinished } from './finished-folder.ts';
 export { releasePort, takePort } from './free-port.ts';
 export type { Health } from './health.ts';
-export { startInstance, type Exit, type Instance, type InstanceOptions } from './process.ts';
+export type { LogLimits } from './log-file.ts';
+export type { Place } from './log-lines.ts';
+export { startInstance, type Instance, type InstanceOptions } from './process.ts';
+export type { Exit, Program } from './program.ts';
+export { runOnce, type RunOptions, type RunResult } from './run-once.ts';
+export type { Runtime } from './runtime-digest.ts';
 export { unpackLayer, type UnpackLimits } from './unpack.ts';

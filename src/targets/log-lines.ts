@@ -1,11 +1,17 @@
-import { open, mkdir, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { Mutex, type Clock, type Digest } from '#core';
+import type { Clock, Digest } from '#core';
+import { LogFile, type LogLimits } from './log-file.ts';
+
+/** Whose process it is. */
+export interface Place {
+  readonly application: string;
+  readonly environment: string;
+  readonly component: string;
+}
 
 /** What each line of the log says beside its text. */
-export interface LineOrigin {
+export interface LineOrigin extends Place {
   readonly release: Digest;
   readonly content: Digest;
   readonly pid: number;
@@ -17,38 +23,32 @@ const keptLines = 20;
 const keptLength = 2_000;
 
 /**
- * An instance's output as JSON lines `{time, stream, release, content, pid, line}`, appended. Backpressure is the pipe's: the next
- * chunk is read when the last one is written. A disk that is full costs lines, which are counted, and never stops the application.
+ * A process's output as JSON lines `{time, stream, application, environment, component, release, content, pid, line}`, appended.
+ * Backpressure is the pipe's: the next chunk is read when the last one is written. A disk that is full costs lines, which are
+ * counted, and never stops the application.
  */
 export class LogLines {
-  readonly #file: FileHandle;
+  readonly #file: LogFile;
   readonly #clock: Clock;
-  readonly #writing = new Mutex();
   readonly #last: string[] = [];
-  #lost = 0;
 
-  private constructor(file: FileHandle, clock: Clock) {
-    this.#file = file;
+  constructor(path: string, clock: Clock, limits?: LogLimits) {
+    this.#file = LogFile.use(path, limits);
     this.#clock = clock;
   }
 
-  static async open(path: string, clock: Clock): Promise<LogLines> {
-    // Applications print secrets: only the owner reads what they print.
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    return new LogLines(await open(path, 'a', 0o600), clock);
-  }
-
-  /** The last lines of both streams, for the error that says why an instance did not come up. */
+  /** The last lines of both streams, for the error that says why a process ended. */
   get last(): readonly string[] {
     return this.#last;
   }
 
   /** Resolves when the stream has ended and all of it is written. */
-  async follow(name: 'stdout' | 'stderr', stream: Readable, origin: LineOrigin): Promise<void> {
+  async follow(name: 'stdout' | 'stderr', stream: Readable, origin: LineOrigin, seen?: (chunk: Buffer) => void): Promise<void> {
     const decoder = new StringDecoder('utf8');
     let rest = '';
     try {
       for await (const chunk of stream) {
+        seen?.(chunk as Buffer);
         const lines = (rest + decoder.write(chunk as Buffer)).split('\n');
         rest = lines.pop() ?? '';
         while (rest.length > longestLine) {
@@ -65,32 +65,24 @@ export class LogLines {
   }
 
   close(): Promise<void> {
-    return this.#writing.run(() => this.#file.close());
+    return this.#file.close();
   }
 
   async #write(stream: string, lines: readonly string[], origin: LineOrigin): Promise<void> {
     if (lines.length === 0) return;
     const time = this.#clock.now().toISOString();
+    const { application, environment, component, release, content, pid } = origin;
+    const entry = (from: string, line: string): string =>
+      `${JSON.stringify({ time, stream: from, application, environment, component, release, content, pid, line })}\n`;
     let text = '';
     for (const whole of lines) {
       for (let at = 0; at === 0 || at < whole.length; at += longestLine) {
         const line = whole.slice(at, at + longestLine).replace(/\r$/, '');
-        text += `${JSON.stringify({ time, stream, ...origin, line })}\n`;
+        text += entry(stream, line);
         this.#last.push(line.slice(0, keptLength));
       }
     }
     this.#last.splice(0, this.#last.length - keptLines);
-    await this.#writing.run(async () => {
-      try {
-        if (this.#lost > 0) {
-          const line = `${this.#lost} lines were lost because the log could not be written`;
-          text = `${JSON.stringify({ time, stream: 'cairn', ...origin, line })}\n${text}`;
-        }
-        await this.#file.appendFile(text);
-        this.#lost = 0;
-      } catch {
-        this.#lost += lines.length;
-      }
-    });
+    await this.#file.append(text, lines.length, (lost) => entry('cairn', `${lost} lines were lost because the log could not be written`));
   }
 }

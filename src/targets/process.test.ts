@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CairnError, digestOf, type Clock } from '#core';
-import { startInstance, type InstanceOptions } from '#targets';
+import { unconfined } from '#isolation';
+import { startInstance, takePort, type Instance, type InstanceOptions } from '#targets';
 
 const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 const server = `import { createServer } from 'node:http';
 const { PORT, HOST } = process.env;
 createServer((request, response) => response.end(JSON.stringify({ env: process.env, cwd: process.cwd() }))).listen(PORT, HOST);`;
+
+const health = { path: '/healthz', intervalMs: 20, threshold: 2, deadlineMs: 5_000 };
 
 async function prepared(t: TestContext, script: string): Promise<InstanceOptions> {
   const directory = await mkdtemp(join(tmpdir(), 'cairn-process-'));
@@ -20,13 +23,22 @@ async function prepared(t: TestContext, script: string): Promise<InstanceOptions
   return {
     directory,
     command: [process.execPath, 'main.mjs'],
-    environment: { GREETING: 'hello' },
+    variables: { GREETING: 'hello' },
+    confined: unconfined,
+    home: directory,
+    port: await takePort(),
+    runtime: null,
+    place: { application: 'shop', environment: 'production', component: 'web' },
     logFile: join(directory, 'log.jsonl'),
     release: digestOf('release'),
     content: digestOf('content'),
     clock,
-    health: { path: '/healthz', intervalMs: 20, threshold: 2, deadlineMs: 5_000 },
+    health,
   };
+}
+
+async function ask({ origin }: Instance): Promise<{ env: Record<string, string>; cwd: string }> {
+  return (await fetch(String(origin))).json() as Promise<{ env: Record<string, string>; cwd: string }>;
 }
 
 async function lines({ logFile }: InstanceOptions): Promise<{ stream: string; line: string; pid: number; time: string }[]> {
@@ -34,13 +46,14 @@ async function lines({ logFile }: InstanceOptions): Promise<{ stream: string; li
 }
 
 test('an instance runs with exactly its environment, in its folder, and stops when told', async (t) => {
-  const instance = await startInstance(await prepared(t, server));
-  const { env, cwd } = (await (await fetch(instance.origin)).json()) as { env: object; cwd: string };
-  assert.deepEqual(env, { GREETING: 'hello', HOST: '127.0.0.1', PORT: String(instance.port) });
+  const options = await prepared(t, server);
+  const instance = await startInstance(options);
+  const { env, cwd } = await ask(instance);
+  assert.deepEqual(env, { GREETING: 'hello', HOME: options.home, HOST: '127.0.0.1', PORT: String(instance.port) });
   assert.match(cwd, /app$/);
   assert.equal(await instance.probe(), true);
   await instance.stop(2_000);
-  assert.deepEqual(await instance.exited, { code: null, signal: 'SIGTERM' });
+  assert.deepEqual(await instance.exited, { code: null, signal: 'SIGTERM', how: 'ended with SIGTERM' });
   assert.equal(await instance.probe(), false);
 });
 
@@ -84,7 +97,7 @@ test('one that answers with errors is stopped at its deadline', async (t) => {
   let pid = 0;
   const starting = startInstance({
     ...options,
-    health: { ...options.health, deadlineMs: 300 },
+    health: { ...health, deadlineMs: 300 },
     spawned: async (started) => void (pid = started),
   });
   await assert.rejects(starting, { code: 'unhealthy', message: /300 ms/ });

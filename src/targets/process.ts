@@ -1,127 +1,71 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { CairnError, exists, type Clock, type Digest } from '#core';
-import { releasePort, takePort } from './free-port.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CairnError } from '#core';
+import { releasePort } from './free-port.ts';
 import { becomesHealthy, isHealthy, type Health } from './health.ts';
-import { LogLines } from './log-lines.ts';
+import { launch, type Exit, type Program, type Running } from './program.ts';
 
-export interface InstanceOptions {
-  /** The composed content; the process works in its `app` folder where there is one. */
-  readonly directory: string;
-  readonly command: readonly string[];
-  /** All of it: nothing of our own environment is inherited, since that would let a digest run differently on two machines. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** Taken with `takePort` by a caller who must know it before the process exists; it is given back when the process is gone. */
-  readonly port?: number;
-  readonly logFile: string;
-  readonly release: Digest;
-  readonly content: Digest;
-  readonly clock: Clock;
-  readonly health: Health;
-  /** Called, and waited for, as soon as there is a process, before it is healthy: to record it. If it throws, the process is stopped. */
-  readonly spawned?: (pid: number) => Promise<void>;
-  /** Ends the wait for health, and the process, before the deadline. */
-  readonly signal?: AbortSignal;
-}
-
-export interface Exit {
-  readonly code: number | null;
-  readonly signal: string | null;
+export interface InstanceOptions extends Program {
+  /** Taken with `takePort`, so that it is known before the process exists, and given back when the process is gone. null: no PORT and HOST. */
+  readonly port: number | null;
+  /** null: healthy when it is alive after 200 ms. */
+  readonly health: Health | null;
 }
 
 export interface Instance {
   readonly pid: number;
-  readonly port: number;
+  readonly port: number | null;
   /** `http://127.0.0.1:PORT` */
-  readonly origin: string;
+  readonly origin: string | null;
   /** When the process is gone, its children are stopped and its log is written. Never rejects. */
   readonly exited: Promise<Exit>;
-  /** Asks the health path once. */
+  /** Asks for its health once; without one, whether it lives. */
   probe(): Promise<boolean>;
   /** SIGTERM to the process and all its children, SIGKILL after the deadline. Resolves when the process is gone. */
   stop(deadlineMs: number): Promise<void>;
 }
 
+const settledMs = 200;
+
 /**
  * Starts one process of a content and waits until it is healthy.
- * @throws CairnError `unhealthy`, with the last lines of its log in the context; the process is stopped then
+ * @throws CairnError `unhealthy`, with the last lines of its log in the context, the process is stopped then; `digest-mismatch`
  */
 export async function startInstance(options: InstanceOptions): Promise<Instance> {
-  const { directory, command, environment, release, content, health } = options;
-  const port = options.port ?? (await takePort());
-  const log = await LogLines.open(options.logFile, options.clock).catch((error: unknown) => {
-    releasePort(port);
+  const { port, health } = options;
+  const release = (): void => {
+    if (port !== null) releasePort(port);
+  };
+  const running = await launch(options, port === null ? {} : { PORT: String(port), HOST: '127.0.0.1' }).catch((error: unknown) => {
+    release();
     throw error;
   });
-  const application = join(directory, 'app');
-  const [program = '', ...args] = command;
-  const child = spawn(program, args, {
-    cwd: (await exists(application)) ? application : directory,
-    env: { ...environment, PORT: String(port), HOST: '127.0.0.1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A session and group of its own: a signal to the group reaches what the process started too, and one to our terminal does not.
-    detached: true,
+  let alive = true;
+  const exited = running.exited.finally(() => {
+    alive = false;
+    release();
   });
-  const failure = await spawnFailure(child);
-  if (failure !== undefined) {
-    await log.close();
-    releasePort(port);
-    throw new CairnError('unhealthy', `${program} can't be started: ${failure.message}`, {
-      fix: 'Check the run command of the component; its PATH is what its configuration gives, nothing is inherited',
-      context: { command, lines: [] },
-      cause: failure,
-    });
-  }
-  const pid = child.pid as number;
-  const exited = gone(child, log, { release, content, pid }).finally(() => releasePort(port));
   const stop = async (deadlineMs: number): Promise<void> => {
-    signalGroup(pid, child, 'SIGTERM');
-    const timer = setTimeout(() => signalGroup(pid, child, 'SIGKILL'), deadlineMs);
+    running.kill('SIGTERM');
+    const timer = setTimeout(() => running.kill('SIGKILL'), deadlineMs);
     await exited;
     clearTimeout(timer);
   };
-
   try {
-    await options.spawned?.(pid);
-    await untilHealthy(port, health, exited, log, options.signal);
+    await options.spawned?.(running.pid);
+    await untilHealthy(running, exited, options);
   } catch (error) {
     await stop(0);
     throw error;
   }
-  return { pid, port, origin: `http://127.0.0.1:${port}`, exited, probe: () => isHealthy(port, health.path), stop };
+  const probe = async (): Promise<boolean> => (health === null || port === null ? alive : isHealthy(port, health));
+  return { pid: running.pid, port, origin: port === null ? null : `http://127.0.0.1:${port}`, exited, probe, stop };
 }
 
-async function spawnFailure(child: ChildProcess): Promise<Error | undefined> {
-  return once(child, 'spawn').then(
-    () => undefined,
-    (error: Error) => error,
-  );
-}
-
-async function gone(child: ChildProcess, log: LogLines, origin: { release: Digest; content: Digest; pid: number }): Promise<Exit> {
-  const following = Promise.all([
-    log.follow('stdout', child.stdout as NonNullable<typeof child.stdout>, origin),
-    log.follow('stderr', child.stderr as NonNullable<typeof child.stderr>, origin),
-  ]);
-  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
-  // Children that outlive the process would hold its port and its log open. The group's number can't be another's while they live.
-  killGroup(origin.pid, 'SIGKILL');
-  // One that left the group may still hold the pipes: its output is not waited for.
-  const impatience = setTimeout(() => {
-    child.stdout?.destroy();
-    child.stderr?.destroy();
-  }, 1_000);
-  await following;
-  clearTimeout(impatience);
-  await log.close().catch(() => {});
-  return { code, signal };
-}
-
-async function untilHealthy(port: number, health: Health, exited: Promise<Exit>, log: LogLines, signal?: AbortSignal): Promise<void> {
+async function untilHealthy({ log }: Running, exited: Promise<Exit>, { port, health, signal }: InstanceOptions): Promise<void> {
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
-  const deadline = setTimeout(stop, health.deadlineMs);
+  const deadlineMs = health?.deadlineMs ?? settledMs;
+  const deadline = health === null ? undefined : setTimeout(stop, deadlineMs);
   if (signal?.aborted === true) stop();
   signal?.addEventListener('abort', stop);
   let exit: Exit | undefined;
@@ -129,29 +73,25 @@ async function untilHealthy(port: number, health: Health, exited: Promise<Exit>,
     exit = how;
     stop();
   });
-  const healthy = await becomesHealthy(port, health, stopped.signal);
+  const healthy = health === null || port === null ? await staysAlive(stopped.signal) : await becomesHealthy(port, health, stopped.signal);
   clearTimeout(deadline);
   signal?.removeEventListener('abort', stop);
   if (healthy && exit === undefined) return;
   // The last lines come with the end of the process: whoever reads the error wants just those.
   if (exit !== undefined) await watching;
   const how = exit as Exit | undefined;
-  const what = how === undefined ? `did not become healthy within ${health.deadlineMs} ms` : `ended with ${how.signal ?? how.code} before it was healthy`;
+  const what = how === undefined ? (signal?.aborted === true ? 'was stopped' : `did not become healthy within ${deadlineMs} ms`) : `${how.how} before it was healthy`;
   throw new CairnError('unhealthy', `the process ${what}`, {
-    fix: `See the last lines of its log; it must listen on HOST and PORT and answer ${health.path} with 2xx or 3xx`,
-    context: { path: health.path, port, exit: how ?? null, lines: [...log.last] },
+    fix: `See the last lines of its log${asked(health)}`,
+    context: { path: health !== null && 'path' in health ? health.path : null, port, exit: how === undefined ? null : { code: how.code, signal: how.signal }, lines: [...log.last] },
   });
 }
 
-/** Never once the process was reaped: its number may be another's by then. */
-function signalGroup(pid: number, child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.exitCode === null && child.signalCode === null) killGroup(pid, signal);
+function asked(health: Health | null): string {
+  if (health === null) return '; it must go on running';
+  return `; it must listen on HOST and PORT${'path' in health ? ` and answer ${health.path} with 2xx or 3xx` : ''}`;
 }
 
-function killGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH' && (error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
-  }
+async function staysAlive(stopped: AbortSignal): Promise<boolean> {
+  return sleep(settledMs, true, { signal: stopped }).catch(() => false);
 }
