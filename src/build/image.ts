@@ -3,13 +3,13 @@ import { mediaTypes, type ContentStore, type Descriptor, type ImageManifest, typ
 import type { Layer } from './layer.ts';
 
 /** An image of the layers. Neither commit nor clock, host or path is in it: an untouched component keeps its digest. */
-export async function imageOf(layers: readonly Layer[], command: readonly string[], platform: Platform, store: ContentStore): Promise<Descriptor> {
+export async function imageOf(layers: readonly Layer[], command: readonly string[] | undefined, platform: Platform, store: ContentStore): Promise<Descriptor> {
   const created = '1980-01-01T00:00:00Z';
   const config = canonicalJson({
     created,
     architecture: platform.architecture,
     os: platform.os,
-    config: { Cmd: command, Env: ['PATH=/runtime/bin:/usr/bin:/bin'], WorkingDir: '/app' },
+    config: { ...(command !== undefined && { Cmd: command }), Env: ['PATH=/runtime/bin:/usr/bin:/bin'], WorkingDir: '/app' },
     rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },
     history: layers.map((layer) => ({ created, created_by: `cairn stage ${layer.stage}` })),
   });

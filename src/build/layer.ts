@@ -18,12 +18,16 @@ export interface Layer {
 /** npm's hidden lockfile names the registry that was used: it differs between machines and is a cache, so it is left out. */
 const leftOut = /(^|\/)node_modules\/\.package-lock\.json$/;
 
-/** Packs paths of a folder under `prefix` into a gzip layer; memory is a few chunks, whatever the size. */
-export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore): Promise<Layer> {
+/**
+ * Packs paths of a folder under `prefix` into a gzip layer; memory is a few chunks, whatever the size.
+ * @param owner the user that made them, where stages have one of their own: a file of anybody else is a hard link to what only we
+ *   may read, made by a stage that wants it in a layer
+ */
+export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore, owner: number | null = null): Promise<Layer> {
   const entries = new Map<string, TarEntry>();
   for (const path of paths) {
     await requireInside(root, path);
-    await collect(root, path, prefix, entries);
+    await collect({ root, prefix, owner }, path, entries);
   }
   return packLayer(stage, [...entries.values()], store);
 }
@@ -66,19 +70,21 @@ async function requireInside(root: string, path: string): Promise<void> {
   if (real !== base && !real.startsWith(`${base}/`)) throw new CairnError('invalid-configuration', `the layer path ${path} leads out of the repository`, { fix: 'Name the file itself' });
 }
 
-async function collect(root: string, path: string, prefix: string, entries: Map<string, TarEntry>): Promise<void> {
+async function collect(from: { root: string; prefix: string; owner: number | null }, path: string, entries: Map<string, TarEntry>): Promise<void> {
   if (leftOut.test(path)) return;
+  const { root, prefix, owner } = from;
   const file = join(root, path);
   const found = await lstat(file).catch((cause: unknown) => {
     throw new CairnError('stage-failed', `the layer names ${path}, which the stage did not make`, { cause, fix: 'Mend the layer list in cairn.yaml' });
   });
+  if (owner !== null && found.uid !== owner) throw new CairnError('stage-failed', `${path} belongs to somebody else than the stages' user`, { fix: 'Let the stage copy the file instead of linking it' });
   addParents(prefix, path, entries);
   const name = `${prefix}/${path}`;
   if (found.isSymbolicLink()) entries.set(name, { path: name, kind: 'link', target: insideTarget(path, await readlink(file)) });
   else if (found.isFile()) entries.set(name, { path: name, kind: 'file', executable: (found.mode & 0o100) !== 0, size: found.size, open: () => createReadStream(file) });
   else if (found.isDirectory()) {
     entries.set(name, { path: name, kind: 'folder' });
-    for (const child of await readdir(file)) await collect(root, `${path}/${child}`, prefix, entries);
+    for (const child of await readdir(file)) await collect(from, `${path}/${child}`, entries);
   } else throw new CairnError('stage-failed', `${path} is neither file, folder nor link`, { fix: 'Let the stage remove it' });
 }
 

@@ -1,82 +1,67 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { join } from 'node:path';
-import { CairnError, exists } from '#core';
+import { CairnError } from '#core';
+import type { Confined } from '#isolation';
+import { endStrays, kill } from './strays.ts';
+import { interrupted } from './workspace.ts';
 
 export interface StageRun {
   readonly name: string;
   readonly run: string;
-  readonly network: boolean;
-}
-
-/** Network settings that a stage with `network: true` receives. Their values are never recorded: they can hold credentials. */
-const networkNames = [
-  'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR',
-  'NPM_CONFIG_REGISTRY', 'npm_config_registry', 'NPM_CONFIG_USERCONFIG', 'npm_config_userconfig', 'NPM_CONFIG_CAFILE', 'npm_config_cafile', 'NPM_CONFIG_CACHE', 'npm_config_cache',
-] as const;
-
-/** The network settings of whoever releases; their own .npmrc where no other is named, since a stage has another HOME. */
-export async function networkSettings(host: Readonly<Record<string, string | undefined>>): Promise<Record<string, string>> {
-  const lent = Object.fromEntries(networkNames.flatMap((name) => (host[name] === undefined ? [] : [[name, host[name]] as const])));
-  const own = join(host['HOME'] ?? '/nonexistent', '.npmrc');
-  const named = 'NPM_CONFIG_USERCONFIG' in lent || 'npm_config_userconfig' in lent;
-  return named || !(await exists(own)) ? lent : { ...lent, NPM_CONFIG_USERCONFIG: own };
-}
-
-/** Everything a stage sees. Nothing is inherited: no key, passphrase, token, locale or time zone of whoever releases. */
-export function stageEnvironment(stage: StageRun, bin: string, home: string, network: Readonly<Record<string, string>>): Record<string, string> {
-  const fixed = {
-    PATH: `${bin}:/usr/bin:/bin`, HOME: home, TZ: 'UTC', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', SOURCE_DATE_EPOCH: '315532800',
-    NPM_CONFIG_UPDATE_NOTIFIER: 'false', NPM_CONFIG_FUND: 'false', NPM_CONFIG_AUDIT: 'false',
-  };
-  return stage.network ? { ...network, ...fixed } : fixed;
+  readonly directory: string;
+  /** All that the stage sees. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly confined: Confined;
+  readonly signal: AbortSignal;
+  line(text: string): void;
 }
 
 /**
  * Runs a stage to its end, in a process group of its own that is killed afterwards: what a stage leaves running must not see
- * the signing that follows. @throws CairnError `stage-failed` with its last lines
+ * the signing that follows. @throws CairnError `stage-failed` with its last lines, `storage-full`
  */
-export async function runStage(stage: StageRun, directory: string, environment: Record<string, string>, progress: (line: string) => void): Promise<void> {
-  const child = spawn('/bin/sh', ['-c', 'umask 022; exec /bin/sh -e -c "$0"', stage.run], { cwd: directory, env: environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+export async function runStage(stage: StageRun): Promise<void> {
+  const { confined, directory, signal } = stage;
+  if (signal.aborted) throw interrupted();
+  const { file, args, env } = confined.command('/bin/sh', ['-c', 'umask 022; exec /bin/sh -e -c "$0"', stage.run], stage.environment);
+  const child = spawn(file, [...args], { cwd: directory, env: { ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const stop = () => child.pid !== undefined && kill(-child.pid);
+  signal.addEventListener('abort', stop, { once: true });
   const lines: string[] = [];
   const follow = async (stream: NodeJS.ReadableStream) => {
-    for await (const line of createInterface({ input: stream })) {
-      lines.push(line.slice(0, 2000));
+    for await (const text of createInterface({ input: stream })) {
+      const line = text.slice(0, 2000);
+      lines.push(line);
       if (lines.length > 20) lines.shift();
-      progress(line);
+      stage.line(line);
     }
   };
   const output = Promise.all([follow(child.stdout), follow(child.stderr)]);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', resolve);
-  });
-  killGroup(child.pid);
-  await killStrays(environment['HOME'] ?? '');
-  await output;
-  if (code !== 0) {
-    throw new CairnError('stage-failed', `stage ${stage.name} ended with ${code ?? 'a signal'}; nothing was published`, { context: { lines }, fix: `Run "${stage.run}" in a clean clone of the commit` });
-  }
-}
-
-/** What left the group (a daemon of its own session) still has the stage's HOME in its environment, and is found by it. Linux only. */
-async function killStrays(home: string): Promise<void> {
-  for (const entry of await readdir('/proc').catch(() => [])) {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
-    const environment = await readFile(`/proc/${entry}/environ`, 'utf8').catch(() => '');
-    if (environment.split('\0').includes(`HOME=${home}`)) kill(Number(entry));
-  }
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid !== undefined) kill(-pid);
-}
-
-function kill(pid: number): void {
   try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // Nobody is left: as it should be.
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', resolve);
+    });
+    stop();
+    await endStrays(stage.environment['HOME'] ?? '', confined.uid);
+    await output;
+    if (signal.aborted) throw interrupted();
+    if (code !== 0) throw await failure(stage, code, lines);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
+}
+
+async function failure({ name, run, directory, confined }: StageRun, code: number | null, lines: readonly string[]): Promise<CairnError> {
+  const { bavail, bsize } = await statfs(directory);
+  if (bavail * bsize < 1 << 20 && lines.some((line) => /no space left|ENOSPC/i.test(line))) {
+    return new CairnError('storage-full', `stage ${name} found the disk of ${directory} full; nothing was published`, { context: { lines }, fix: `Free space in ${directory}` });
+  }
+  if ((await confined.memoryKills()) > 0) {
+    const { memoryMb } = confined.limits;
+    return new CairnError('stage-failed', `stage ${name} wanted more than its ${memoryMb} MiB of memory; nothing was published`, { context: { lines }, fix: 'Raise limits: { memoryMb: ... } in cairn.yaml' });
+  }
+  const how = code === null ? 'was killed' : `ended with ${code}`;
+  return new CairnError('stage-failed', `stage ${name} ${how}; nothing was published`, { context: { lines: [...lines] }, fix: `Run "${run}" in a clean clone of the commit` });
 }

@@ -10,7 +10,11 @@ const json = { json: jsonFlag };
 const routes = {
   init: buildCommand({ docs: { brief: 'Make keys, policy and trust, and write cairn.yaml' }, parameters: { flags: json }, loader: () => import('./init.ts').then((module) => module.init) }),
   up: buildCommand({ docs: { brief: 'Run the runner and the control server' }, parameters: { flags: {} }, loader: () => import('./up.ts').then((module) => module.up) }),
-  release: buildCommand({ docs: { brief: 'Build the commit into a signed, logged release digest' }, parameters: { flags: json }, loader: () => import('./release.ts').then((module) => module.release) }),
+  release: buildCommand({
+    docs: { brief: 'Build the commit into a signed, logged release digest' },
+    parameters: { flags: { ...json, dirty: { kind: 'boolean', brief: 'Build the tree as it is, changes and all; the provenance says so, and production refuses it', optional: true, withNegated: false } } },
+    loader: () => import('./release.ts').then((module) => module.release),
+  }),
   ...movingRoutes,
   ...lookingRoutes,
 };

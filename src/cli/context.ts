@@ -16,6 +16,10 @@ export interface System {
   readonly colour: boolean;
   out(line: string): void;
   err(line: string): void;
+  /** Shows a person a line that the next one takes the place of; null takes it away. Nothing where no terminal is. */
+  showing(line: string | null): void;
+  /** From its first call on, a signal to end (Ctrl-C, for one) aborts it instead of ending us: what was begun is undone first. */
+  untilInterrupted(): AbortSignal;
   /** Asks on the terminal without echo; undefined where there is none. */
   askSecret(question: string): Promise<string | undefined>;
   /** All of standard input. */

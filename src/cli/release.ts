@@ -1,61 +1,158 @@
-import { makeStatement, provenance, signEnvelope, subjectOf } from '#attest';
-import { buildApplication, resolveCommit } from '#build';
-import { canonicalJson, shortDigest } from '#core';
-import { copyTree, emptyBytes, fileStore, mediaTypes, registryClient, type Platform } from '#oci';
-import { makeRelease } from '#release';
+import { predicateTypes, signEnvelope, makeStatement, type Statement } from '#attest';
+import { buildApplication, commitsSince, resolveCommit, type BuildEvent, type Built, type Commit } from '#build';
+import { canonicalJson } from '#core';
+import { copyTree, emptyBytes, fileStore, mediaTypes, registryClient, type ContentStore, type Platform } from '#oci';
+import { makeRelease, type ReleaseBlobs, type ReleaseInput } from '#release';
 import { spkiOf } from '#sign';
-import type { Context } from './context.ts';
-import { row, run, type CommonFlags } from './output.ts';
-import { openSession, ownSigner, persist, personName, readDefinition } from './session.ts';
+import type { Context, System } from './context.ts';
+import { count, row, run, short, size, type CommonFlags } from './output.ts';
+import { statementsOf } from './release-statements.ts';
+import { openSession, ownSigner, persist, personName, readDefinition, type Session } from './session.ts';
 
-export async function release(this: Context, flags: CommonFlags): Promise<void> {
+export interface ReleaseFlags extends CommonFlags {
+  readonly dirty?: boolean;
+}
+
+export async function release(this: Context, flags: ReleaseFlags): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
+    const signal = system.untilInterrupted();
     const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label, ...columns));
-    const commit = await resolveCommit(system.environment, system.directory);
-    const { application } = await readDefinition(system);
-    const { api, home, url } = await openSession(system);
-    const { origin } = await api.info();
-    say('source', `${commit.commit.slice(0, 7)} "${commit.subject}"`, `clean, ${commit.branch}`);
+    const commit = await resolveCommit(system.environment, system.directory, flags.dirty === true);
+    try {
+      const { application } = await readDefinition(system);
+      const session = await openSession(system);
+      const { origin } = await session.api.info();
+      say('source', `${commit.commit.slice(0, 7)} "${commit.subject}"`, commit.changes === null ? `clean, ${commit.branch}` : `${count(commit.changes.files, 'file')} changed: tree ${commit.changes.tree.slice(0, 7)}`);
 
-    const store = fileStore(home.paths.builds);
-    const [os = '', architecture = ''] = system.platform.split('/');
-    const platform: Platform = { os, architecture };
-    const built = await buildApplication({
-      repository: system.directory, commit, application, store, cache: home.paths.builds, host: system.environment, nodeBinary: system.nodeBinary, platform, clock: system.clock,
-      progress: ({ stage, layer, milliseconds }) => layer && say(`ok ${stage}`, `${((milliseconds ?? 0) / 1000).toFixed(1)} s`, `layer ${shortDigest(layer.descriptor.digest)} ${size(layer.descriptor.size)}`),
-    });
-    const { definition } = built;
-    const made = makeRelease({
-      application, source: { uri: definition.source ?? null, commit: commit.commit }, created: commit.committedAt, toolchain: [...built.toolchain], stages: built.stages,
-      components: built.components.map(({ name, manifest }) => ({ name, ...definition.components[name], manifests: [manifest] })),
-      configuration: definition.configuration, schema: definition.schema ?? null,
-    });
-    for (const bytes of [emptyBytes, made.documentBytes, made.documentManifest, ...made.componentIndexes, made.index]) await store.write(bytes);
-    const registry = registryClient(url, application);
-    await persist(system, () => copyTree(store, registry, { mediaType: mediaTypes.imageIndex, digest: made.digest, size: made.index.byteLength }));
-    for (const index of made.componentIndexes) await registry.pushManifest(index, mediaTypes.imageIndex);
-
-    const again = (await api.findRelease(application, made.digest.slice(7))).length > 0;
-    if (!again) {
-      const statement = provenance({
-        subject: [subjectOf(application, made.digest), ...made.document.components.map((one) => subjectOf(one.name, one.digest))],
-        application, source: { uri: definition.source ?? `git+https://${origin}/${application}`, commit: commit.commit }, stages: built.stages,
-        environment: built.environment, dependencies: built.dependencies, builder: { id: `https://${origin}/builders/${personName(system)}`, version: system.version },
-        invocation: system.random(16), startedAt: built.startedAt, finishedAt: built.finishedAt,
-      });
-      // Only now, with every stage dead, is the key opened.
-      const signer = await ownSigner(system, home);
-      const signed = { envelope: signEnvelope(makeStatement(statement), signer), key: spkiOf(signer.publicKey).toString('base64') };
-      const logged = await persist(system, () => api.addStatement(application, signed));
-      say('ok proof', 'provenance', `signed ${personName(system)}, logged ${logged.logIndex}`);
+      const store = fileStore(session.home.paths.builds);
+      const built = await build(this, session, { commit, application, store, signal, quiet: flags.json });
+      const made = makeRelease(releaseInput(built, commit));
+      // From here on nothing is cut off in the middle: what follows is short, and is found and ended by the next cairn release.
+      await publish(system, session, store, made, application);
+      const logged = await vouch(system, session, { built, made, commit, origin });
+      if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, logged ${range(logged.entries)}`);
+      if (commit.changes !== null) say('dirty', 'built from changes that are in no commit', '', 'production refuses it');
+      say(application, short(made.digest), '', logged.again ? 'released before: the same digest' : 'same commit, same digest, anywhere');
+      say('next', `cairn promote ${short(made.digest)} staging`);
+      return {
+        release: made.digest, commit: commit.commit, changes: commit.changes?.tree ?? null, again: logged.again, tests: built.tests, isolation: built.isolation,
+        statements: logged.kinds, logged: logged.entries, document: JSON.parse(canonicalJson(made.document).toString('utf8')) as unknown,
+      };
+    } finally {
+      await commit.changes?.discard();
     }
-    say(application, made.digest, again ? 'released before: the same digest' : 'same commit, same digest, anywhere');
-    say('next', `cairn promote ${shortDigest(made.digest)} staging`);
-    return { release: made.digest, commit: commit.commit, again, document: JSON.parse(canonicalJson(made.document).toString('utf8')) as unknown };
   });
 }
 
-function size(bytes: number): string {
-  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+interface Building {
+  readonly commit: Commit;
+  readonly application: string;
+  readonly store: ContentStore;
+  readonly signal: AbortSignal;
+  readonly quiet: boolean;
 }
+
+async function build(context: Context, { home }: Session, { quiet, ...options }: Building): Promise<Built> {
+  const { system } = context;
+  const [os = '', architecture = ''] = system.platform.split('/');
+  const platform: Platform = { os, architecture };
+  const show = (line: string | null) => (quiet ? undefined : system.showing(line));
+  try {
+    return await buildApplication({
+      ...options, platform, repository: system.directory, cache: home.paths.builds, users: home.paths.isolation, host: system.environment, nodeBinary: system.nodeBinary, clock: system.clock,
+      progress: (event) => {
+        const { name, run: command = 'files of the commit' } = event.stage;
+        if (event.kind === 'started') show(`  .. ${name}  ${command}`);
+        else if (event.kind === 'line') show(`  .. ${name}  ${event.line}`);
+        else {
+          show(null);
+          if (!quiet) row(context, `ok ${name}`, brief(command), `${(event.milliseconds / 1000).toFixed(1)} s`, resultOf(event));
+        }
+      },
+    });
+  } finally {
+    show(null);
+  }
+}
+
+/** A command in the width of a column. */
+function brief(command: string): string {
+  const line = command.trim().replaceAll(/\s*\n\s*/g, '; ');
+  return line.length <= 30 ? line : `${line.slice(0, 27)}...`;
+}
+
+function resultOf({ layer, tests }: Extract<BuildEvent, { kind: 'done' }>): string {
+  const counted = tests === null ? [] : [tests.passed === null ? 'passed' : `${count(tests.passed, 'test')} passed`];
+  const packed = layer === null ? [] : [`layer ${short(layer.descriptor.digest)}  ${size(layer.descriptor.size)}`];
+  return [...counted, ...packed].join(', ');
+}
+
+/** The release's parts from the definition's: what a component is made of is bound by its digest, and not said again. */
+function releaseInput({ definition, toolchain, stages, components }: Built, { commit, committedAt, changes }: Commit): ReleaseInput {
+  const { application, source = null, configuration, secrets, schema = null, confirm } = definition;
+  const input = {
+    application, source: { uri: source, commit, ...(changes !== null && { changes: changes.tree }) }, created: committedAt, toolchain: [...toolchain], stages,
+    components: components.map(({ name, manifest }) => {
+      const { layers: _, ...component } = definition.components[name] ?? {};
+      return { ...component, name, manifests: [manifest] };
+    }),
+    configuration, ...(secrets !== undefined && { secrets }), schema, confirm,
+  };
+  return input as unknown as ReleaseInput;
+}
+
+async function publish(system: System, { url }: Session, store: ContentStore, made: ReleaseBlobs, application: string): Promise<void> {
+  for (const bytes of [emptyBytes, made.documentBytes, made.documentManifest, ...made.componentIndexes, made.index]) await store.write(bytes);
+  const registry = registryClient(url, application);
+  await persist(system, () => copyTree(store, registry, { mediaType: mediaTypes.imageIndex, digest: made.digest, size: made.index.byteLength }));
+  for (const index of made.componentIndexes) await registry.pushManifest(index, mediaTypes.imageIndex);
+}
+
+interface Vouched {
+  readonly again: boolean;
+  readonly kinds: readonly string[];
+  readonly entries: readonly number[];
+}
+
+/**
+ * Signs and logs what is not said of the release yet. Provenance comes last: by it a release is known, so that one that was cut off
+ * before is not taken for whole.
+ */
+async function vouch(system: System, { api, home }: Session, { built, made, commit, origin }: { built: Built; made: ReleaseBlobs; commit: Commit; origin: string }): Promise<Vouched> {
+  const { application } = made.document;
+  const said = await persist(system, () => alreadySaid(api, made));
+  const again = said.has(predicateTypes.provenance);
+  const before = again ? null : await persist(system, () => api.latestRelease(application));
+  const notes = await commitsSince(system.environment, system.directory, commit.commit, before?.commit ?? null);
+  const wanted = statementsOf({ built, made, commit, origin, person: personName(system), version: system.version, invocation: system.random(16), notes });
+  const missing = wanted.filter(({ statement }) => !said.has(statement.predicateType));
+  if (missing.length === 0) return { again, kinds: [], entries: [] };
+  // Only now, with every stage dead, is the key opened.
+  const signer = await ownSigner(system, home);
+  const key = spkiOf(signer.publicKey).toString('base64');
+  const entries: number[] = [];
+  for (const { statement } of missing) {
+    const signed = { envelope: signEnvelope(makeStatement(statement), signer), key };
+    entries.push((await persist(system, () => api.addStatement(application, signed))).logIndex);
+  }
+  return { again, kinds: missing.map(({ kind }) => kind), entries };
+}
+
+/** Types of the statements that are there for this release; a bill of materials counts if it is of all its components. */
+async function alreadySaid(api: Session['api'], { digest, document }: ReleaseBlobs): Promise<ReadonlySet<string>> {
+  const said = new Set((await api.statements(digest)).map(({ predicateType }) => predicateType));
+  const [first] = document.components;
+  for (const { predicateType, bundle } of first === undefined ? [] : await api.statements(first.digest)) {
+    if (predicateType !== predicateTypes.sbom) continue;
+    const { subject } = JSON.parse(Buffer.from(bundle.dsseEnvelope.payload, 'base64').toString('utf8')) as Statement;
+    if (document.components.every((one) => subject.some((other) => `sha256:${other.digest.sha256}` === one.digest))) said.add(predicateType);
+  }
+  return said;
+}
+
+function range(entries: readonly number[]): string {
+  const [first, last] = [entries[0], entries.at(-1)];
+  return first === last ? String(first) : `${first}-${last}`;
+}
+

@@ -16,6 +16,12 @@ const system: System = {
   random: (bytes) => process.getBuiltinModule('node:crypto').randomBytes(bytes).toString('hex'),
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
+  showing: (line) => {
+    const { isTTY, columns = 80 } = process.stderr;
+    // oxlint-disable-next-line no-control-regex
+    if (isTTY) process.stderr.write(`\r\u001b[K${line?.replaceAll(/[\u0000-\u001f\u007f]/g, ' ').slice(0, columns - 1) ?? ''}`);
+  },
+  untilInterrupted,
   askSecret,
   readInput: async () => (await process.stdin.setEncoding('utf8').toArray()).join(''),
   up: async () => {
@@ -23,6 +29,12 @@ const system: System = {
     await up((line) => process.stdout.write(`${line}\n`));
   },
 };
+
+function untilInterrupted(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => controller.abort());
+  return controller.signal;
+}
 
 async function askSecret(question: string): Promise<string | undefined> {
   if (!process.stdin.isTTY) return undefined;

@@ -1,7 +1,11 @@
 import { request } from 'undici';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
+import type { StoredRelease } from '#ledger';
 import type { Drill, Incident, ReleaseDocument, RollbackPlan, RollbackRequest, SignedStatement, Timeline } from '#release';
 import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
+import type { AboutAnswer } from './reads.ts';
+import type { RunnerState } from './status.ts';
+import type { AboutAnswer } from './reads.ts';
 
 export type ApiClient = ReturnType<typeof apiClient>;
 
@@ -25,6 +29,7 @@ export function apiClient(baseUrl: string, token: string) {
     timelines: () => get<Timeline[]>('/api/v1/timelines'),
     timeline: (application: string, environment: string) => get<Timeline>(`/api/v1/timelines/${application}/${environment}`),
     findRelease: (application: string, prefix: string) => get<Digest[]>(`/api/v1/releases/${application}/${prefix}`),
+    statements: (about: Digest) => get<AboutAnswer[]>(`/api/v1/statements/${about}`),
     addStatement: (application: string, signed: SignedStatement) => post<StatementAnswer>(`/api/v1/statements/${application}`, signed),
     promote: (signed: SignedStatement) => post<MovedAnswer>('/api/v1/promote', signed),
     resume: (signed: SignedStatement) => post<object>('/api/v1/resume', signed),
@@ -36,6 +41,9 @@ export function apiClient(baseUrl: string, token: string) {
     revoke: (signed: SignedStatement) => post<{ environment: string; revision: number }[]>('/api/v1/revoke', signed),
     document: (application: string, release: Digest) => get<ReleaseDocument>(`/api/v1/releases/${application}/${release}/document`),
     latestRelease: (application: string) => get<{ release: Digest; commit: string } | null>(`/api/v1/latest/${application}`),
+    about: (digest: Digest) => get<AboutAnswer[]>(`/api/v1/statements/${digest}`),
+    releases: (limit: number, application?: string) => get<StoredRelease[]>(`/api/v1/releases?limit=${limit}${application === undefined ? '' : `&application=${application}`}`),
+    runner: () => get<RunnerState>('/api/v1/runner'),
     incidents: () => get<Incident[]>('/api/v1/incidents'),
     secrets: (application: string, environment: string) => get<Record<string, number>>(`/api/v1/secrets/${application}/${environment}`),
     putSecret: (secret: { application: string; environment: string; name: string; value: string }) => post<{ version: number }>('/api/v1/secrets', secret),
