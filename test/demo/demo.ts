@@ -1,112 +1,190 @@
-// The main job, for real, in a temporary folder: commit to running process and back, under load. Ends by itself and leaves nothing.
-import { execFile, spawn } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+// The main job, for real, in a temporary folder: a shop in three releases under load, the third of them bad; back by itself and by
+// hand; three attacks. Ends by itself and leaves nothing; with --stay it keeps running until it is told to stop.
+import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { freePorts } from '../support/machine.ts';
-import { startLoad } from './load.ts';
+import { CairnError, type Digest } from '#core';
+import { flipByte, forgeWithOwnKey, moveTag, swapPayload } from './attacks.ts';
+import { startLoad, type Load } from './load.ts';
+import { Place, type Failure, type Ran } from './place.ts';
 
-const run = promisify(execFile);
-const root = join(import.meta.dirname, '../..');
-const scratch = await mkdtemp('/tmp/cairn-demo-');
-const shop = join(scratch, 'hello');
-const port = await freePorts(3);
-const environment = { ...process.env, CAIRN_HOME: join(scratch, 'home'), CAIRN_PASSPHRASE: 'demo', CAIRN_USER: 'ada', CAIRN_PORT: String(port) };
-const identity = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com', '-c', 'init.defaultBranch=main', '-c', 'commit.gpgsign=false'];
-const url = `http://127.0.0.1:${port + 2}/`;
+interface Released { readonly release: Digest }
+interface Moved { readonly switchedMs: number | null; readonly revision: { readonly release: Digest; readonly number: number; readonly content: Digest } }
 
-interface Released { readonly release: string }
-interface Moved { readonly switchedMs: number | null; readonly revision: { readonly release: string; readonly number: number } }
+const began = performance.now();
+const top = join(import.meta.dirname, '../..');
+const made = /\/(node_modules|assets|data)$/;
+const place = await Place.make('shop', (folder) => cp(join(top, 'examples/shop'), folder, { recursive: true, filter: (path) => !made.test(path.slice(top.length)) }));
+let load: Load | undefined;
+
+function title(text: string): void {
+  process.stdout.write(`\n${text}\n`);
+}
 
 function say(what: string, digest: string, milliseconds: number | null, more = ''): void {
   const time = milliseconds === null ? '' : `${milliseconds < 100 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
-  process.stdout.write(`  ${what.padEnd(34)} ${digest.replace('sha256:', '').slice(0, 12).padEnd(13)} ${time.padStart(9)}  ${more}\n`);
+  process.stdout.write(`  ${what.padEnd(36)} ${digest.replace('sha256:', '').slice(0, 12).padEnd(13)} ${time.padStart(9)}  ${more}`.trimEnd() + '\n');
 }
 
-async function cairn<T>(...parameters: string[]): Promise<{ result: T; milliseconds: number }> {
-  const start = performance.now();
-  const { stdout } = await run(process.execPath, [join(root, 'bin/cairn.js'), ...parameters, '--json'], { cwd: shop, env: environment, maxBuffer: 16 << 20 });
-  return { result: JSON.parse(stdout) as T, milliseconds: performance.now() - start };
+function hold(what: string, holds: boolean): void {
+  if (!holds) throw new Error(`the demo did not hold what it shows: ${what}`);
 }
 
-async function refused(...parameters: string[]): Promise<{ code: number; message: string }> {
-  const failure = await cairn(...parameters).then(() => undefined, (error: { code: number; stdout: string }) => error);
-  if (failure === undefined) throw new Error(`cairn ${parameters.join(' ')} was to be refused and was not`);
-  return { code: failure.code, message: (JSON.parse(failure.stdout) as { error: { message: string } }).error.message };
+async function release(message: string, more = ''): Promise<Digest> {
+  await place.git('commit', '-qam', message);
+  const { result, milliseconds } = await place.cairn<Released>('release');
+  say(`release "${message}"`, result.release, milliseconds, more);
+  return result.release;
 }
 
-async function git(...parameters: string[]): Promise<void> {
-  await run('git', [...identity, ...parameters], { cwd: shop });
+async function promote(digest: Digest, environment: string, ...more: string[]): Promise<void> {
+  const { result } = await place.cairn<Moved>('promote', digest, environment, ...more);
+  say(`promote to ${environment}`, result.revision.release, result.switchedMs, ['switched, watched for 3 s, confirmed', ...more].join('  '));
 }
 
-async function liveNow(): Promise<string> {
-  const response = await fetch(url);
-  await response.arrayBuffer();
-  return response.headers.get('cairn-release') ?? 'none';
+async function refused(what: string, digest: string, exit: number, ...parameters: string[]): Promise<Ran<Failure>> {
+  const ran = await place.refused(exit, ...parameters);
+  const { code, message, context } = ran.result;
+  const why = context.rules?.find(({ passed }) => !passed)?.found ?? message.split('\n')[0] ?? '';
+  say(what, digest, null, `refused (${code}, exit ${exit}): ${why}`);
+  return ran;
 }
 
-let up: ReturnType<typeof spawn> | undefined;
-try {
-  await cp(join(root, 'examples/hello'), shop, { recursive: true });
-  await git('init', '-q');
-  process.stdout.write('Cairn: from a commit to a running process, and back\n\n');
-  const made = await cairn<{ policy: string }>('init');
+/** Something that must throw a refusal. */
+async function repelled(what: string, digest: string, attack: () => Promise<void>): Promise<void> {
+  const error = await attack().then(() => undefined, (thrown: unknown) => thrown);
+  if (!(error instanceof CairnError)) throw new Error(`the attack was not refused: ${what}`, { cause: error });
+  say(what, digest, null, `refused (${error.code}): ${error.message}`);
+}
+
+async function served(): Promise<{ release: string; greeting: string }> {
+  const response = await fetch(place.production);
+  const greeting = /<h1>([^<]*)</.exec(await response.text())?.[1] ?? '';
+  return { release: response.headers.get('cairn-release') ?? 'none', greeting };
+}
+
+async function begin(): Promise<void> {
+  const made = await place.cairn<{ policy: Digest }>('init');
   say('init: keys, policy, trust', made.result.policy, made.milliseconds);
-  await git('add', '.');
-  await git('commit', '-qm', 'Say hello');
-
-  const start = performance.now();
-  const runner = spawn(process.execPath, [join(root, 'bin/cairn.js'), 'up'], { cwd: shop, env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
-  up = runner;
-  await new Promise<void>((resolve, reject) => {
-    runner.stdout.setEncoding('utf8').on('data', (text: string) => text.includes('ready in') && resolve());
-    runner.once('exit', (code) => reject(new Error(`cairn up ended with ${code}`)));
-  });
-  say('up: runner and control server', '', performance.now() - start, `http://127.0.0.1:${port}`);
-
-  const first = await cairn<Released>('release');
-  say('release', first.result.release, first.milliseconds, 'built, signed, logged');
-  const early = await refused('promote', first.result.release, 'production');
-  say('promote to production, too early', first.result.release, null, `refused (exit ${early.code}): ${early.message.split(': ')[1] ?? ''}`);
-  for (const place of ['staging', 'production']) {
-    const { result } = await cairn<Moved>('promote', first.result.release, place);
-    say(`promote to ${place}`, result.revision.release, result.switchedMs, 'switched');
+  await place.git('add', '.');
+  say('up: runner and control server', '', await place.up(), `http://127.0.0.1:${place.port}`);
+  for (const environment of ['staging', 'production']) {
+    const { milliseconds } = await place.must(['secret', 'put', 'SESSION_KEY', environment], `a key for ${environment}\n`);
+    say(`secret SESSION_KEY in ${environment}`, '', milliseconds, 'encrypted, version 1');
   }
+}
 
-  const load = startLoad(url, 32);
-  const server = await readFile(join(shop, 'server.js'), 'utf8');
-  await writeFile(join(shop, 'server.js'), `${server}\n// A change that nobody needed.\n`);
-  await git('commit', '-qam', 'Change what nobody asked for');
-  const second = await cairn<Released>('release');
-  say('release', second.result.release, second.milliseconds, 'under load from here on: 32 connections');
-  for (const place of ['staging', 'production']) {
-    const { result } = await cairn<Moved>('promote', second.result.release, place);
-    say(`promote to ${place}`, result.revision.release, result.switchedMs, 'switched');
-  }
-  await sleep(500);
-  const back = await cairn<Moved>('rollback', 'production', '--reason', 'nobody asked for it');
+async function bringBack(bad: Digest, good: Digest): Promise<void> {
+  const { result, milliseconds } = await place.refused(5, 'promote', bad, 'production');
+  say('promote to production', bad, milliseconds, `ended by itself (${result.code}, exit 5)`);
+  const seen = load?.seen.get(bad);
+  const bound = seen === undefined ? Number.POSITIVE_INFINITY : seen.last - seen.first;
+  say('back by itself', good, bound, `that long was the bad one served; ${result.message}`);
+  hold('the revert took less than 10 s', bound < 10_000);
+  hold('the release before serves again', (await served()).release === good);
+}
+
+async function story(): Promise<void> {
+  title('A shop of web, worker, files and a migration, its first release');
+  await begin();
+  const first = await release('Open the shop', 'built, tested, signed, logged');
+  await refused('promote to production, too early', first, 4, 'promote', first, 'production');
+  await promote(first, 'staging');
+  await promote(first, 'production');
+
+  load = startLoad(place.production, { pages: 20, orders: 2 });
+  title('The second release, with visitors from here on: 20 who look, 2 who order');
+  await place.edit('public/style.css', (text) => text.replace('--accent: #3c5a4c', '--accent: #7a4a32'));
+  for (const file of ['package.json', 'package-lock.json']) await place.edit(file, newNanoid);
+  const second = await release('Warmer colours');
+  await promote(second, 'staging');
+  const set = await place.cairn<Moved>('config', 'set', 'staging', 'GREETING=Winter sale');
+  say('config set staging', set.result.revision.content, set.result.switchedMs, 'GREETING=Winter sale, a revision of its own');
+  await promote(second, 'production', '--config', 'GREETING=Winter sale');
+  hold('the new greeting is served', (await served()).greeting === 'Winter sale');
+
+  title('The third release is bad: it remembers every visitor, and under load it has no memory left');
+  await place.edit('web/server.js', forgetful);
+  const third = await release('Remember our visitors');
+  await promote(third, 'staging');
+  await bringBack(third, second);
+
+  title('Back by hand');
+  const back = await place.cairn<Moved>('rollback', 'production', '--reason', 'too warm');
   say('rollback of production', back.result.revision.release, back.result.switchedMs, `switched; ${Math.round(back.milliseconds)} ms from Enter`);
-  const serving = await liveNow();
-  if (serving !== first.result.release) throw new Error(`production serves ${serving}, not ${first.result.release}`);
-  const held = await refused('promote', second.result.release, 'production');
-  say('promote what was rolled back', second.result.release, null, `refused (exit ${held.code}): quarantined`);
-  await sleep(500);
+  const now = await served();
+  hold('the first release serves, with its own greeting', now.release === first && now.greeting === 'Welcome');
+  await refused('promote what was rolled back', second, 4, 'promote', second, 'production');
+  const resumed = await place.cairn('resume', second, 'production', '--reason', 'it was the light');
+  say('resume', second, resumed.milliseconds, 'signed, logged');
+
+  title('Three attacks');
+  const spoilt = await flipByte(place, second);
+  const noticed = await refused('a byte flipped in a stored layer', spoilt.layer, 4, 'promote', second, 'production');
+  hold('it is an incident or a mismatch of digests', ['incident', 'digest-mismatch'].includes(noticed.result.code));
+  await spoilt.undo();
+  const [tagged, moved] = await moveTag(place, 'v1', first, second);
+  say('a tag moved to another release', second, null, `refused (HTTP ${moved}); it stays at ${first.slice(7, 19)}`);
+  hold('a tag is written once', tagged === 201 && moved >= 400);
+  await refused('a deploy by tag', '', 2, 'promote', 'v1', 'production');
+  await repelled('test results under an unknown key', third, () => forgeWithOwnKey(place, third));
+  await repelled("Ada's signature under other words", third, () => swapPayload(place, second, third));
+  hold('nothing of it reached production', (await served()).release === first);
+
+  title('And on');
+  await promote(second, 'production', '--config', 'GREETING=Winter sale');
   const counts = await load.stop();
   say('load', '', null, `${counts.requests} requests, ${counts.failed} failed`);
+  hold(`no request failed: ${counts.complaints.join('; ')}`, counts.failed === 0);
+  say('orders', '', null, `${counts.orders.length} taken, ${await receipts(counts.orders)} receipts written`);
 
-  const verified = await cairn<{ statements: unknown[]; checkpoint: number }>('verify', first.result.release);
-  say('verify, from the bytes', first.result.release, verified.milliseconds, `${verified.result.statements.length} statements, log of ${verified.result.checkpoint}`);
-  const rebuilt = await cairn<{ counted: number; same: boolean }>('ledger', 'rebuild');
-  say('ledger rebuild', '', rebuilt.milliseconds, rebuilt.result.same ? `${rebuilt.result.counted} statements give the same index` : 'THE INDEX DIFFERED');
-  if (counts.failed > 0 || !rebuilt.result.same) throw new Error('the demo did not hold what it shows');
-} finally {
-  if (up !== undefined && up.exitCode === null) {
-    const ended = new Promise((resolve) => up?.once('exit', resolve));
-    up.kill('SIGTERM');
-    await ended;
+  const verified = await place.cairn<{ statements: unknown[] }>('verify', second);
+  say('verify, from the bytes', second, verified.milliseconds, `${verified.result.statements.length} statements`);
+  const audited = await place.cairn<object>('audit');
+  say('audit, everything from its bytes', '', audited.milliseconds, 'all hold');
+}
+
+/** Waits until each order has its receipt. @throws where the worker of some release lost one */
+async function receipts(orders: readonly string[]): Promise<number> {
+  const folder = join(place.home, 'data/production/shop/orders/receipts');
+  for (let tries = 0; tries < 100; tries++) {
+    const written = new Set(await readdir(folder));
+    if (orders.every((id) => written.has(`${id}.txt`))) return orders.length;
+    await sleep(100);
   }
-  await run('chmod', ['-R', 'u+w', scratch]).catch(() => {});
-  await rm(scratch, { recursive: true, force: true });
+  throw new Error('the demo did not hold what it shows: an order has no receipt');
+}
+
+function newNanoid(text: string): string {
+  return text
+    .replaceAll('5.1.15', '5.1.16')
+    .replace(/"integrity": "[^"]*"/, '"integrity": "sha512-kVrnsrJqMR8+oLJnGEmSWw9BivK5mt7H3FZatVRjrc5wGqFYuBxX1yG7+A7Gi5AefkX6t/oCkizcQgpu0cY1dQ=="');
+}
+
+function forgetful(text: string): string {
+  return text
+    .replace('pages.shop(basketOf(request))', 'pages.shop(visitors.push(request.headers) && basketOf(request))')
+    .replace('const streams', 'const visitors = [];\nconst streams')
+    .replace('await orders.writable();', "await orders.writable();\n    if (visitors.length > 150) throw new Error('no memory left for more visitors');");
+}
+
+async function stay(): Promise<void> {
+  const settings = ['CAIRN_HOME', 'CAIRN_PASSPHRASE', 'CAIRN_USER'].map((name) => `${name}=${place.environment[name]}`).join(' ');
+  title('It stays up until Ctrl-C');
+  process.stdout.write(`  shop       ${place.production}   staging ${place.staging}\n`);
+  process.stdout.write(`  commands   cd ${place.repository} && export ${settings}\n             node ${join(top, 'bin/cairn.js')} status\n`);
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+}
+
+try {
+  process.stdout.write('Cairn: from a commit to a running process, and back\n');
+  await story();
+  process.stdout.write(`\nall of it held, in ${Math.round((performance.now() - began) / 1000)} s\n`);
+  if (process.argv.includes('--stay')) await stay();
+} finally {
+  await load?.stop();
+  await place.remove();
 }
