@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CairnError } from '#core';
 import { askGit } from './git.ts';
@@ -51,6 +51,7 @@ async function treeOf(host: Host, repository: string, commit: string, files: num
   const objects = join(folder, 'objects');
   const discard = () => removeTree(folder);
   try {
+    await mkdir(objects);
     const own = resolve(repository, (await askGit(host, repository, ['rev-parse', '--git-path', 'objects'])).trim());
     const where = { GIT_INDEX_FILE: join(folder, 'index'), GIT_OBJECT_DIRECTORY: objects, GIT_ALTERNATE_OBJECT_DIRECTORIES: own };
     await askGit(host, repository, ['read-tree', commit], where);

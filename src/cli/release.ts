@@ -17,23 +17,25 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
   await run(this, flags, async () => {
     const { system } = this;
     const signal = system.untilInterrupted();
-    const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label, ...columns));
+    const { application, stages } = await readDefinition(system);
+    const width = Math.max(application.length, ...stages.map(({ name }) => name.length + 3));
+    const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label.padEnd(width), ...columns));
+    const show = (line: string | null) => (flags.json ? undefined : system.showing(line));
     const commit = await resolveCommit(system.environment, system.directory, flags.dirty === true);
     try {
-      const { application } = await readDefinition(system);
       const session = await openSession(system);
       const { origin } = await session.api.info();
       say('source', `${commit.commit.slice(0, 7)} "${commit.subject}"`, commit.changes === null ? `clean, ${commit.branch}` : `${count(commit.changes.files, 'file')} changed: tree ${commit.changes.tree.slice(0, 7)}`);
 
       const store = fileStore(session.home.paths.builds);
-      const built = await build(this, session, { commit, application, store, signal, quiet: flags.json });
+      const built = await build(system, session, { commit, application, store, signal }, { say, show });
       const made = makeRelease(releaseInput(built, commit));
       // From here on nothing is cut off in the middle: what follows is short, and is found and ended by the next cairn release.
       await publish(system, session, store, made, application);
       const logged = await vouch(system, session, { built, made, commit, origin });
       if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, logged ${range(logged.entries)}`);
       if (commit.changes !== null) say('dirty', 'built from changes that are in no commit', '', 'production refuses it');
-      say(application, short(made.digest), '', logged.again ? 'released before: the same digest' : 'same commit, same digest, anywhere');
+      say(application, short(made.digest), '', logged.again ? 'released before: the same digest' : `same ${commit.changes === null ? 'commit' : 'tree'}, same digest, anywhere`);
       say('next', `cairn promote ${short(made.digest)} staging`);
       return {
         release: made.digest, commit: commit.commit, changes: commit.changes?.tree ?? null, again: logged.again, tests: built.tests, isolation: built.isolation,
@@ -50,14 +52,18 @@ interface Building {
   readonly application: string;
   readonly store: ContentStore;
   readonly signal: AbortSignal;
-  readonly quiet: boolean;
 }
 
-async function build(context: Context, { home }: Session, { quiet, ...options }: Building): Promise<Built> {
-  const { system } = context;
+interface Told {
+  /** A line that stays. */
+  say(label: string, ...columns: string[]): void;
+  /** A line that the next one takes the place of. */
+  show(line: string | null): void;
+}
+
+async function build(system: System, { home }: Session, options: Building, { say, show }: Told): Promise<Built> {
   const [os = '', architecture = ''] = system.platform.split('/');
   const platform: Platform = { os, architecture };
-  const show = (line: string | null) => (quiet ? undefined : system.showing(line));
   try {
     return await buildApplication({
       ...options, platform, repository: system.directory, cache: home.paths.builds, users: home.paths.isolation, host: system.environment, nodeBinary: system.nodeBinary, clock: system.clock,
@@ -67,7 +73,7 @@ async function build(context: Context, { home }: Session, { quiet, ...options }:
         else if (event.kind === 'line') show(`  .. ${name}  ${event.line}`);
         else {
           show(null);
-          if (!quiet) row(context, `ok ${name}`, brief(command), `${(event.milliseconds / 1000).toFixed(1)} s`, resultOf(event));
+          say(`ok ${name}`, brief(command), `${(event.milliseconds / 1000).toFixed(1)} s`, resultOf(event));
         }
       },
     });
@@ -126,7 +132,8 @@ async function vouch(system: System, { api, home }: Session, { built, made, comm
   const before = again ? null : await persist(system, () => api.latestRelease(application));
   const notes = await commitsSince(system.environment, system.directory, commit.commit, before?.commit ?? null);
   const wanted = statementsOf({ built, made, commit, origin, person: personName(system), version: system.version, invocation: system.random(16), notes });
-  const missing = wanted.filter(({ statement }) => !said.has(statement.predicateType));
+  // One that is not known yet gets all of them: a bill of the same components is still the bill of another commit.
+  const missing = wanted.filter(({ statement }) => !again || !said.has(statement.predicateType));
   if (missing.length === 0) return { again, kinds: [], entries: [] };
   // Only now, with every stage dead, is the key opened.
   const signer = await ownSigner(system, home);
