@@ -18,15 +18,18 @@ const count = end - lowest;
 export class Users {
   readonly #folder: string;
   readonly #known = new Map<string, number>();
+  readonly #accounts: readonly string[];
   #foreign: ReadonlySet<number> | undefined;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, accounts: readonly string[]) {
     this.#folder = folder;
+    this.#accounts = accounts;
   }
 
-  static async open(folder: string): Promise<Users> {
+  /** `accounts` list the machine's own users and groups, whose numbers are not given. */
+  static async open(folder: string, accounts: readonly string[] = ['/etc/passwd', '/etc/group']): Promise<Users> {
     await ensureDurableDirectory(folder, 0o700);
-    return new Users(folder);
+    return new Users(folder, accounts);
   }
 
   /** @throws CairnError `storage` when all numbers are given */
@@ -65,9 +68,8 @@ export class Users {
     await fsyncDirectory(this.#folder);
   }
 
-  /** The machine's own users and groups. */
   async #isForeign(uid: number): Promise<boolean> {
-    this.#foreign ??= new Set((await Promise.all(['/etc/passwd', '/etc/group'].map(numbersIn))).flat());
+    this.#foreign ??= new Set((await Promise.all(this.#accounts.map(numbersIn))).flat());
     return this.#foreign.has(uid);
   }
 }

@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ensureDurableDirectory, exists, fsyncDirectory } from '#core';
+
+/** What this process is making. */
+const making = new Set<string>();
 
 /**
  * Makes a folder whole or not at all: `fill` writes to a temporary sibling, which takes its name when all of it is on the disk.
@@ -12,9 +15,10 @@ import { ensureDurableDirectory, exists, fsyncDirectory } from '#core';
 export async function makeFinished(directory: string, fill: (root: string) => Promise<readonly string[]>): Promise<void> {
   if (await exists(directory)) return;
   await ensureDurableDirectory(dirname(directory));
-  const temporary = `${directory}.tmp-${randomBytes(6).toString('hex')}`;
-  await mkdir(temporary, { mode: 0o755 });
+  const temporary = `${directory}.tmp-${process.pid}-${randomBytes(6).toString('hex')}`;
+  making.add(basename(temporary));
   try {
+    await mkdir(temporary, { mode: 0o755 });
     const directories = await fill(temporary);
     // Children first: a folder's own entry is durable with its parent.
     for (const path of ['', ...directories].toReversed()) {
@@ -28,6 +32,8 @@ export async function makeFinished(directory: string, fill: (root: string) => Pr
   } catch (error) {
     await removeFinished(temporary);
     throw error;
+  } finally {
+    making.delete(basename(temporary));
   }
   await fsyncDirectory(dirname(directory));
 }
@@ -47,5 +53,30 @@ async function makeWritable(directory: string): Promise<void> {
   }
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (entry.isDirectory()) await makeWritable(join(directory, entry.name));
+  }
+}
+
+/**
+ * Removes what crashed processes left half made in a folder of finished ones, and returns the names. What this process or another
+ * living one is making stays.
+ */
+export async function removeLeftovers(folder: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of (await exists(folder)) ? await readdir(folder) : []) {
+    const maker = /\.tmp-(?:(\d+)-)?[0-9a-f]{12}$/.exec(name);
+    if (maker === null || making.has(name) || livesElsewhere(Number(maker[1]))) continue;
+    await removeFinished(join(folder, name));
+    removed.push(name);
+  }
+  return removed;
+}
+
+function livesElsewhere(pid: number): boolean {
+  if (!(pid > 0) || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
