@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { SqliteDialect } from 'kysely';
 import type { Faults } from '#core';
@@ -7,6 +8,8 @@ import type { Faults } from '#core';
  * writes is a place where the tests kill the process, before and after it.
  */
 export function sqliteDialect(path: string, faults: Faults): SqliteDialect {
+  // For its owner only, since settings stand in it; SQLite gives its other files the same mode.
+  closeSync(openSync(path, 'a', 0o600));
   const database = new DatabaseSync(path);
   database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
   return new SqliteDialect({
