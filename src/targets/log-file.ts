@@ -25,7 +25,7 @@ export class LogFile {
   #users = 0;
   #file: FileHandle | undefined;
   #size = 0;
-  /** The last append broke off: what it left of a line is ended before the next. */
+  /** What an append that broke off left of a line is ended before the next. */
   #torn = false;
   #lost = 0;
 
@@ -46,16 +46,15 @@ export class LogFile {
   /** `lines` is whole lines, `count` of them; `notice` makes the line that says how many were lost before. */
   append(lines: string, count: number, notice: (lost: number) => string): Promise<void> {
     return this.#writing.run(async () => {
-      const text = `${this.#torn ? '\n' : ''}${this.#lost > 0 ? notice(this.#lost) : ''}${lines}`;
       try {
-        await this.#makeRoom();
-        const file = (this.#file ??= await this.#open());
+        const file = await this.#withRoom();
+        const text = `${this.#torn ? '\n' : ''}${this.#lost > 0 ? notice(this.#lost) : ''}${lines}`;
         await file.appendFile(text);
         this.#size += Buffer.byteLength(text);
         this.#torn = false;
         this.#lost = 0;
       } catch {
-        this.#torn = true;
+        this.#torn = this.#file !== undefined;
         this.#lost += count;
       }
     });
@@ -73,19 +72,23 @@ export class LogFile {
   async #open(): Promise<FileHandle> {
     // Applications print secrets: only the owner reads what they print.
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
-    const file = await open(this.#path, 'a', 0o600);
+    const file = await open(this.#path, 'a+', 0o600);
     this.#size = (await file.stat()).size;
+    // A power cut, or a process that was killed.
+    const last = this.#size === 0 ? undefined : await file.read(Buffer.alloc(1), 0, 1, this.#size - 1);
+    this.#torn = last !== undefined && last.buffer[0] !== 10;
     return file;
   }
 
   /** A crash in between leaves a gap in the numbers, which nobody minds. Where names can't be changed, the file grows on. */
-  async #makeRoom(): Promise<void> {
-    this.#file ??= await this.#open();
-    if (this.#size < this.#limits.bytes) return;
+  async #withRoom(): Promise<FileHandle> {
+    const file = (this.#file ??= await this.#open());
+    if (this.#size < this.#limits.bytes) return file;
     for (let i = this.#limits.kept - 1; i >= 1; i--) await rename(`${this.#path}.${i}`, `${this.#path}.${i + 1}`).catch(() => {});
     const aside = await rename(this.#path, `${this.#path}.1`).then(() => true, () => false);
-    if (!aside) return;
-    await this.#file.close().catch(() => {});
+    if (!aside) return file;
     this.#file = undefined;
+    await file.close().catch(() => {});
+    return (this.#file = await this.#open());
   }
 }

@@ -95,12 +95,11 @@ async function newer(path: string, current: FileHandle | undefined): Promise<Fil
   const now = await stat(path, { bigint: true }).catch(() => undefined);
   if (now === undefined || now.ino === ino) return [];
   const files: FileHandle[] = [];
+  let known = false;
   for (const file of await openAll(path)) {
-    if ((await file.stat({ bigint: true })).ino === ino) {
-      await file.close();
-      break;
-    }
-    files.unshift(file);
+    known ||= (await file.stat({ bigint: true })).ino === ino;
+    if (known) await file.close();
+    else files.unshift(file);
   }
   return files;
 }
