@@ -63,14 +63,14 @@ export class Groups {
     return group;
   }
 
-  /** Removes what killed processes of this home left and nobody is in any more. With `kill`, empties them first; returns whom it killed. */
+  /** Removes what killed processes left and nobody is in any more, of any home. With `kill`, empties those of this home first; returns whom it killed. */
   async sweep(kill: boolean): Promise<number[]> {
     const killed: number[] = [];
     for (const id of new Set((await Promise.all(this.#trees.map((tree) => readdir(tree)))).flat())) {
       const [home, owner] = id.split('.');
-      if (home !== this.#home || lives(Number(owner))) continue;
+      if (!(Number(owner) > 0) || lives(Number(owner))) continue;
       const group = groupOf(this.#trees.map((tree) => join(tree, id)), this.#version);
-      if (kill) killed.push(...(await group.kill()));
+      if (kill && home === this.#home) killed.push(...(await group.kill()));
       await group.remove();
     }
     return killed;
