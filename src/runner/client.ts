@@ -8,8 +8,16 @@ export interface RunnerClient {
   state(): Promise<protocol.StateAnswer>;
   prepare(request: protocol.PrepareRequest): Promise<protocol.PrepareAnswer>;
   probe(request: protocol.ProbeRequest): Promise<protocol.ProbeAnswer>;
+  schema(request: protocol.SchemaRequest): Promise<protocol.SchemaAnswer>;
   switch(request: protocol.SwitchRequest): Promise<protocol.SwitchAnswer>;
+  /** Answers when the watch has ended: as long as the switch said, and a little longer. */
+  watch(request: protocol.WatchRequest): Promise<protocol.WatchAnswer>;
+  traffic(request: protocol.TrafficRequest): Promise<protocol.TrafficAnswer>;
+  plan(request: protocol.PlanRequest): Promise<void>;
+  rollback(request: protocol.RollbackRequest): Promise<protocol.RollbackAnswer>;
   retire(request: protocol.RetireRequest): Promise<protocol.RetireAnswer>;
+  /** Prometheus text, of gateway and runner. */
+  metrics(): Promise<string>;
   /** Entries after the sequence number, at most a thousand a call. */
   journal(after: number): Promise<protocol.JournalAnswer>;
   close(): Promise<void>;
@@ -24,8 +32,8 @@ export function runnerClient(socketPath: string): RunnerClient {
   // No limit of connections: a switch must never stand in line behind applications that take long to start.
   const pool = new Pool('http://runner', { socketPath, connectTimeout: 5_000 });
 
-  async function call<T extends z.ZodType>(path: string, answer: T, request?: unknown, headersTimeout = answerMs): Promise<z.infer<T>> {
-    const response = await pool
+  async function ask(path: string, request?: unknown, headersTimeout = answerMs): Promise<{ statusCode: number; text: string }> {
+    return pool
       .request({
         path,
         method: request === undefined ? 'GET' : 'POST',
@@ -36,27 +44,47 @@ export function runnerClient(socketPath: string): RunnerClient {
       .catch((cause: unknown) => {
         throw new CairnError('unreachable', `no runner answers at ${socketPath}`, { fix: 'Start it with cairn up', cause, retryable: true });
       });
-    const value = parse(response.text);
-    if (response.statusCode === 200) {
+  }
+
+  async function call<T extends z.ZodType>(path: string, answer: T, request?: unknown, headersTimeout = answerMs): Promise<z.infer<T>> {
+    const { statusCode, text } = await ask(path, request, headersTimeout);
+    const value = parse(text);
+    if (statusCode === 200) {
       const result = answer.safeParse(value);
       if (result.success) return result.data;
     }
+    throw failure(path, value);
+  }
+
+  function failure(path: string, value: unknown): CairnError {
     const failed = protocol.errorAnswer.safeParse(value);
     if (!failed.success) {
-      throw new CairnError('malformed-document', `the runner's answer to ${path} is not understood`, {
+      return new CairnError('malformed-document', `the runner's answer to ${path} is not understood`, {
         fix: 'Use a server and a runner of one version of Cairn',
       });
     }
     const { code, message, fix, context } = failed.data.error;
-    throw new CairnError(code, message, { ...(fix !== null && { fix }), context });
+    return new CairnError(code, message, { ...(fix !== null && { fix }), context, retryable: code === 'unreachable' });
   }
 
   return {
     state: () => call('/v1/state', protocol.stateAnswer),
     prepare: (request) => call('/v1/prepare', protocol.prepareAnswer, request, noLimit),
     probe: (request) => call('/v1/probe', protocol.probeAnswer, request),
+    schema: (request) => call('/v1/schema', protocol.schemaAnswer, request, noLimit),
     switch: (request) => call('/v1/switch', protocol.switchAnswer, request),
+    watch: (request) => call('/v1/watch', protocol.watchAnswer, request, noLimit),
+    traffic: (request) => call('/v1/traffic', protocol.trafficAnswer, request),
+    plan: async (request) => {
+      await call('/v1/plan', protocol.planAnswer, request);
+    },
+    rollback: (request) => call('/v1/rollback', protocol.rollbackAnswer, request),
     retire: (request) => call('/v1/retire', protocol.retireAnswer, request, noLimit),
+    metrics: async () => {
+      const { statusCode, text } = await ask('/v1/metrics');
+      if (statusCode === 200) return text;
+      throw failure('/v1/metrics', parse(text));
+    },
     journal: (after) => call(`/v1/journal?after=${after}`, protocol.journalAnswer),
     close: () => pool.destroy(),
   };

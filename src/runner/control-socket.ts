@@ -4,23 +4,43 @@ import { connect } from 'node:net';
 import { z } from 'zod';
 import { asCairnError, CairnError, type ErrorCode } from '#core';
 import type { DataPlane } from './data-plane.ts';
-import { prepareRequest, probeRequest, retireRequest, switchRequest } from './protocol.ts';
+import {
+  planRequest,
+  prepareRequest,
+  probeRequest,
+  retireRequest,
+  rollbackRequest,
+  schemaRequest,
+  switchRequest,
+  trafficRequest,
+  watchRequest,
+} from './protocol.ts';
 
-const longestBody = 1 << 20;
+/** A launch bears the environment of each of its components. */
+const longestBody = 4 << 20;
 /** Of the kernel, for the name of a socket (unix(7)), less the closing NUL. */
 const longestSocketName = 103;
 
 const statuses: Partial<Record<ErrorCode, number>> = {
   usage: 400,
   'malformed-document': 400,
+  'invalid-configuration': 400,
+  unauthorized: 403,
   'unknown-environment': 404,
   'not-found': 404,
   conflict: 409,
+  'nothing-to-return-to': 409,
+  'digest-mismatch': 422,
+  'task-failed': 422,
   unhealthy: 422,
+  unreachable: 503,
   storage: 507,
+  'storage-full': 507,
 };
 
 type Handler = (request: IncomingMessage, url: URL) => Promise<unknown>;
+/** Of metrics, the one answer that is text. */
+const prometheus = 'text/plain; version=0.0.4; charset=utf-8';
 
 /**
  * The runner's door for the control server. Who may open the socket may do all of it, so it is for its owner alone (0600); a
@@ -69,13 +89,20 @@ async function removeStale(path: string): Promise<void> {
 }
 
 function handlersOf(plane: DataPlane): ReadonlyMap<string, Handler> {
+  const posted = <T extends z.ZodType>(schema: T, task: (request: z.infer<T>) => Promise<unknown>): Handler => async (request) => task(await body(request, schema));
   return new Map<string, Handler>([
     ['GET /v1/state', async () => plane.state()],
     ['GET /v1/journal', async (_, url) => plane.journal(after(url))],
-    ['POST /v1/prepare', async (request) => plane.prepare(await body(request, prepareRequest))],
-    ['POST /v1/probe', async (request) => plane.probe(await body(request, probeRequest))],
-    ['POST /v1/switch', async (request) => plane.switch(await body(request, switchRequest))],
-    ['POST /v1/retire', async (request) => plane.retire(await body(request, retireRequest))],
+    ['GET /v1/metrics', async () => plane.metrics()],
+    ['POST /v1/prepare', posted(prepareRequest, (request) => plane.prepare(request))],
+    ['POST /v1/probe', posted(probeRequest, (request) => plane.probe(request))],
+    ['POST /v1/schema', posted(schemaRequest, (request) => plane.schema(request))],
+    ['POST /v1/switch', posted(switchRequest, (request) => plane.switch(request))],
+    ['POST /v1/watch', posted(watchRequest, (request) => plane.watch(request))],
+    ['POST /v1/traffic', posted(trafficRequest, (request) => plane.traffic(request))],
+    ['POST /v1/plan', posted(planRequest, (request) => plane.plan(request))],
+    ['POST /v1/rollback', posted(rollbackRequest, (request) => plane.rollback(request))],
+    ['POST /v1/retire', posted(retireRequest, (request) => plane.retire(request))],
   ]);
 }
 
@@ -92,8 +119,9 @@ async function answer(handlers: ReadonlyMap<string, Handler>, request: IncomingM
 }
 
 function send(response: ServerResponse, status: number, value: unknown): void {
-  const bytes = Buffer.from(JSON.stringify(value));
-  const headers: Record<string, string | number> = { 'content-type': 'application/json', 'content-length': bytes.byteLength };
+  const text = typeof value === 'string' ? value : undefined;
+  const bytes = Buffer.from(text ?? JSON.stringify(value));
+  const headers: Record<string, string | number> = { 'content-type': text === undefined ? 'application/json' : prometheus, 'content-length': bytes.byteLength };
   if (!response.req.complete) headers['connection'] = 'close';
   response.on('error', () => {});
   response.writeHead(status, headers).end(bytes);

@@ -1,70 +1,75 @@
-import { readdir, readFile, readlink, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ensureDurableDirectory, writeFileDurable } from '#core';
 import { processStart } from './process-start.ts';
 
-const record = z.strictObject({
-  port: z.number().int(),
-  directory: z.string(),
-  /** Absent between the decision to start a process and the moment it is known. */
-  process: z.strictObject({ pid: z.number().int().min(2), start: z.string() }).optional(),
-});
+const record = z.strictObject({ pid: z.number().int().min(2), start: z.string() });
 type Record = z.infer<typeof record>;
 
 /**
  * Which processes are ours, so that a runner that follows a killed one can stop what that one left behind: orphans hold memory,
- * locks and ports, and their output goes nowhere. Written before a process starts (`expect`) and when it has (`started`); a crash
- * in between leaves a record without a number, for which the process is looked for by its port and folder.
+ * locks and ports, their output goes nowhere, and a worker among them would work beside the one that is started now. A process is
+ * recorded when it has started. One that a crash, or a full disk, kept from being recorded is found by the home folder in its
+ * environment, which is nobody else's, where the system lets us look (Linux).
  */
 export class InstanceRecords {
   readonly #folder: string;
+  readonly #homes: string;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, homes: string) {
     this.#folder = folder;
+    this.#homes = homes;
   }
 
-  static async open(folder: string): Promise<InstanceRecords> {
+  /** `homes`: the folder that all homes of our processes are in. */
+  static async open(folder: string, homes: string): Promise<InstanceRecords> {
     await ensureDurableDirectory(folder, 0o700);
-    return new InstanceRecords(folder);
+    return new InstanceRecords(folder, homes);
   }
 
-  async expect(port: number, directory: string): Promise<void> {
-    await this.#write({ port, directory });
-  }
-
-  async started(port: number, directory: string, pid: number): Promise<void> {
+  async started(pid: number): Promise<void> {
     const start = await processStart(pid);
-    if (start !== undefined) await this.#write({ port, directory, process: { pid, start } });
+    if (start !== undefined) await writeFileDurable(this.#path(pid), JSON.stringify({ pid, start } satisfies Record), 0o600);
   }
 
   /** Not durable: a record that comes back names a process that is gone, and does nothing. */
-  async ended(port: number): Promise<void> {
-    await rm(this.#path(port), { force: true });
+  async ended(pid: number): Promise<void> {
+    await rm(this.#path(pid), { force: true });
   }
 
   /** Kills what a former runner left, and waits until it is gone. Returns the process numbers. */
   async killOrphans(): Promise<number[]> {
-    const killed: number[] = [];
+    const orphans = new Map<number, string | undefined>();
     for (const file of await readdir(this.#folder)) {
       const path = join(this.#folder, file);
       const orphan = file.endsWith('.json') ? parse(await readFile(path, 'utf8')) : undefined;
-      if (orphan !== undefined) {
-        const found = orphan.process === undefined ? await findByPort(orphan) : [orphan.process.pid];
-        for (const pid of found) if (await kill(pid, orphan.process?.start)) killed.push(pid);
-      }
+      if (orphan !== undefined) orphans.set(orphan.pid, orphan.start);
       await rm(path, { force: true });
     }
-    return killed;
+    for (const pid of await this.#unrecorded()) if (!orphans.has(pid)) orphans.set(pid, undefined);
+    const killed = await Promise.all([...orphans].map(async ([pid, start]) => ((await kill(pid, start)) ? [pid] : [])));
+    return killed.flat();
   }
 
-  #path(port: number): string {
-    return join(this.#folder, `${port}.json`);
+  #path(pid: number): string {
+    return join(this.#folder, `${pid}.json`);
   }
 
-  #write(written: Record): Promise<void> {
-    return writeFileDurable(this.#path(written.port), JSON.stringify(written), 0o600);
+  /** Leaders of their groups whose home is one of ours and who bear a component's name: all three are only ever ours. */
+  async #unrecorded(): Promise<number[]> {
+    const names = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+    const found = await Promise.all(
+      names.map(async (name) => {
+        const environment = (await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '')).split('\0');
+        const ours = environment.some((one) => one.startsWith(`HOME=${this.#homes}${sep}`)) && environment.some((one) => one.startsWith('CAIRN_COMPONENT='));
+        if (!ours || Number(name) === process.pid) return [];
+        const status = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+        return status.slice(status.lastIndexOf(')') + 2).split(' ')[2] === name ? [Number(name)] : [];
+      }),
+    );
+    return found.flat();
   }
 }
 
@@ -88,19 +93,4 @@ async function kill(pid: number, start: string | undefined): Promise<boolean> {
   }
   for (let wait = 0; wait < 200 && (await processStart(pid)) === actual; wait++) await sleep(10);
   return true;
-}
-
-/** Processes that have the port in their environment and work in the folder: both together are only ever ours. */
-async function findByPort({ port, directory }: Record): Promise<number[]> {
-  const found: number[] = [];
-  for (const name of await readdir('/proc').catch(() => [])) {
-    if (!/^\d+$/.test(name)) continue;
-    const environment = await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '');
-    if (!environment.split('\0').includes(`PORT=${port}`)) continue;
-    const folder = await readlink(`/proc/${name}/cwd`).catch(() => '');
-    const status = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
-    const leads = status.slice(status.lastIndexOf(')') + 2).split(' ')[2] === name;
-    if (leads && (folder === directory || folder === join(directory, 'app'))) found.push(Number(name));
-  }
-  return found;
 }

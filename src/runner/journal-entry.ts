@@ -52,3 +52,4 @@ export const journalEntry = z.discriminatedUnion('kind', [
 
 export type JournalEntry = z.infer<typeof journalEntry>;
 export type Switched = Extract<JournalEntry, { kind: 'switched' }>;
+export type Weighted = Extract<JournalEntry, { kind: 'weighted' }>;

@@ -10,33 +10,49 @@ const storedLaunch = z.strictObject({ application: name, environment: name, cont
 /** All that it takes to run a content again without the control server. */
 export type StoredLaunch = z.infer<typeof storedLaunch>;
 
-/** Launches hold secrets: 0600 in a 0700 folder, and gone as soon as their content is retired. */
+/** Encrypts what rests on the disk; `open` throws where the bytes were changed. */
+export interface Seal {
+  seal(plain: Buffer): Buffer;
+  open(sealed: Buffer): Buffer;
+}
+
+/** Launches hold secrets: sealed, 0600 in a 0700 folder, and gone as soon as their content is retired. */
 export class Launches {
   readonly #folder: string;
+  readonly #seal: Seal;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, seal: Seal) {
     this.#folder = folder;
+    this.#seal = seal;
   }
 
-  static async open(folder: string): Promise<Launches> {
+  static async open(folder: string, seal: Seal): Promise<Launches> {
     await ensureDurableDirectory(folder, 0o700);
-    return new Launches(folder);
+    return new Launches(folder, seal);
   }
 
+  /** @throws CairnError `storage-full`, `storage` */
   async keep(stored: StoredLaunch): Promise<void> {
-    await writeFileDurable(join(this.#folder, fileOf(stored)), JSON.stringify(stored), 0o600);
+    const path = join(this.#folder, fileOf(stored));
+    await writeFileDurable(path, this.#seal.seal(Buffer.from(JSON.stringify(stored))), 0o600).catch((cause: NodeJS.ErrnoException) => {
+      const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
+      throw new CairnError(full ? 'storage-full' : 'storage', `how to launch ${stored.application} can't be kept: ${full ? 'the disk is full' : cause.message}`, {
+        fix: 'Make room on the disk, then do it again; what runs serves on',
+        cause,
+      });
+    });
   }
 
   /** @throws CairnError `storage` where it is absent or damaged */
   async read(named: ContentName): Promise<StoredLaunch> {
     const path = join(this.#folder, fileOf(named));
     try {
-      const stored = storedLaunch.parse(JSON.parse(await readFile(path, 'utf8')));
+      const stored = storedLaunch.parse(JSON.parse(this.#seal.open(await readFile(path)).toString('utf8')));
       if (fileOf(stored) === fileOf(named) && stored.application === named.application) return stored;
       throw new Error('it is of another timeline');
     } catch (cause) {
       throw new CairnError('storage', `how to launch ${named.application} in ${named.environment} can't be read from ${path}`, {
-        fix: 'Start the control server: it prepares the content again',
+        fix: 'Promote another release there, or restore the file and keys/seal.key from one backup',
         context: { ...named },
         cause,
       });
@@ -55,5 +71,5 @@ export class Launches {
 }
 
 function fileOf({ application, environment, content }: ContentName): string {
-  return `${application}-${environment}-${content.slice(7)}.json`;
+  return `${application}-${environment}-${content.slice(7)}.sealed`;
 }

@@ -1,82 +1,15 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { CairnError, digestOf, type Clock, type Digest } from '#core';
-import { runnerClient, startRunner, type PrepareRequest, type RunnerClient, type RunnerOptions, type SwitchRequest } from '#runner';
+import type { CairnError } from '#core';
+import { startRunner, type PrepareRequest } from '#runner';
+import { contentOf, place, preparing, releaseOf, running, served, shop, spawnRunner, switching } from './fixture.ts';
 import { InstanceRecords } from './instance-records.ts';
 import { processStart } from './process-start.ts';
-
-const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
-const shop = { application: 'shop', environment: 'production' };
-const app = `import { createServer } from 'node:http';
-createServer((request, response) => {
-  if (request.url === '/die') process.exit(1);
-  response.end(JSON.stringify({ version: process.env.VERSION, pid: process.pid }));
-}).listen(process.env.PORT, process.env.HOST);`;
-
-interface Place {
-  readonly folder: string;
-  readonly options: RunnerOptions;
-  readonly client: RunnerClient;
-}
-
-async function place(t: TestContext): Promise<Place> {
-  const folder = await mkdtemp(join(tmpdir(), 'cairn-runner-'));
-  await mkdir(join(folder, 'content', 'app'), { recursive: true });
-  await writeFile(join(folder, 'content', 'app', 'main.mjs'), app);
-  const client = runnerClient(join(folder, 'socket'));
-  t.after(async () => {
-    await client.close();
-    await rm(folder, { recursive: true });
-  });
-  const environments = [{ name: 'production', host: '127.0.0.1', port: 0 }];
-  return { folder, client, options: { directory: join(folder, 'state'), socketPath: join(folder, 'socket'), environments, clock, drainMs: 1_000 } };
-}
-
-async function running(t: TestContext, more: Partial<RunnerOptions> = {}) {
-  const at = await place(t);
-  const runner = await startRunner({ ...at.options, ...more });
-  t.after(() => runner.close());
-  return { ...at, runner, url: `http://127.0.0.1:${runner.ports.get('production')}` };
-}
-
-function contentOf(version: string): Digest {
-  return digestOf(version);
-}
-
-function preparing(folder: string, version: string, script = 'main.mjs'): PrepareRequest {
-  return {
-    operation: `prepare ${version}`,
-    ...shop,
-    content: contentOf(version),
-    release: digestOf(`release ${version}`),
-    launch: {
-      directory: join(folder, 'content'),
-      command: [process.execPath, script],
-      environment: { VERSION: version },
-      health: { path: '/', intervalMs: 10, threshold: 1, deadlineMs: 5_000 },
-      instances: 1,
-    },
-  };
-}
-
-function switching(version: string, expected: string | null, operation: string): SwitchRequest {
-  const release = digestOf(`release ${version}`);
-  return { operation, ...shop, content: contentOf(version), release, revision: 1, expected: expected === null ? null : contentOf(expected) };
-}
-
-async function served(url: string): Promise<{ version: string; pid: number }> {
-  const response = await fetch(url);
-  assert.equal(response.status, 200);
-  return (await response.json()) as { version: string; pid: number };
-}
 
 test('a content is prepared, switched to, switched back, and retired; the journal says so', async (t) => {
   const { folder, client, url } = await running(t);
@@ -90,10 +23,11 @@ test('a content is prepared, switched to, switched back, and retired; the journa
   assert.equal((await client.probe({ ...shop, content: contentOf('one') })).healthy, true);
   const back = await client.switch({ ...switching('one', 'two', 'third'), restores: 1, reason: 'slow checkout', by: 'rosa' });
   assert.equal((await served(url)).version, 'one');
-  assert.equal((await fetch(url)).headers.get('cairn-release'), digestOf('release one'));
+  assert.equal((await fetch(url)).headers.get('cairn-release'), releaseOf('one'));
 
   const [timeline] = (await client.state()).timelines;
-  assert.deepEqual(timeline?.live, { content: contentOf('one'), release: digestOf('release one'), revision: 1 });
+  assert.deepEqual(timeline?.live, { content: contentOf('one'), release: releaseOf('one'), revision: 1, share: 100 });
+  assert.equal(timeline?.former, null);
   assert.deepEqual(timeline?.ready, [contentOf('one'), contentOf('two')]);
   assert.equal(timeline?.counts[contentOf('two')]?.responses, 1);
 
@@ -129,7 +63,7 @@ test('nothing is switched to what is not ready, from what is not live, or twice'
 test('a content that does not come up is refused with its last words, and leaves nothing', async (t) => {
   const { folder, client } = await running(t);
   await writeFile(join(folder, 'content', 'app', 'broken.mjs'), `console.error('no database'); process.exit(1);`);
-  await assert.rejects(client.prepare(preparing(folder, 'bad', 'broken.mjs')), (error: CairnError) => {
+  await assert.rejects(client.prepare(preparing(folder, 'bad', [{ command: [process.execPath, 'broken.mjs'] }])), (error: CairnError) => {
     assert.equal(error.code, 'unhealthy');
     assert.deepEqual(error.context['lines'], ['no database']);
     return true;
@@ -141,7 +75,8 @@ test('a content that does not come up is refused with its last words, and leaves
 test('requests that are not understood are refused without repeating what they hold', async (t) => {
   const { folder, client } = await running(t);
   const request = preparing(folder, 'one');
-  const odd = { ...request, launch: { ...request.launch, environment: { PASSWORD: ['hunter2'] } }, more: 1 };
+  const components = request.launch.components.map((one) => ({ ...one, environment: { PASSWORD: ['hunter2'] } }));
+  const odd = { ...request, launch: { ...request.launch, components }, more: 1 };
   await assert.rejects(client.prepare(odd as unknown as PrepareRequest), (error: CairnError) => {
     assert.equal(error.code, 'malformed-document');
     assert.doesNotMatch(error.message, /hunter2/);
@@ -153,20 +88,20 @@ test('requests that are not understood are refused without repeating what they h
 
 test('socket, launches, records and logs are for their owner alone', async (t) => {
   const { folder, client, options } = await running(t);
-  await client.prepare(preparing(folder, 'one'));
+  await client.prepare(preparing(folder, 'one', [{ environment: { VERSION: 'one', PASSWORD: 'hunter2' } }]));
   const state = options.directory;
   const [launch] = await readdir(join(state, 'launch'));
   const [record] = await readdir(join(state, 'instances'));
-  assert.match(String(launch), /^shop-production-[0-9a-f]{64}\.json$/);
+  assert.match(String(launch), /^shop-production-[0-9a-f]{64}\.sealed$/);
   for (const file of [options.socketPath, join(state, 'launch', String(launch)), join(state, 'instances', String(record)), join(state, 'logs/shop/production.jsonl')]) {
     assert.equal(((await stat(file)).mode & 0o777).toString(8), '600', file);
   }
   assert.equal(((await stat(state)).mode & 0o777).toString(8), '700');
+  assert.doesNotMatch(await readFile(join(state, 'launch', String(launch)), 'latin1'), /hunter2|VERSION/, 'launches are sealed where they rest');
 });
 
 test('an instance that dies is started again and has its traffic back', async (t) => {
-  const reported: CairnError[] = [];
-  const { folder, client, url } = await running(t, { report: (error) => void reported.push(error) });
+  const { folder, client, url, reported } = await running(t);
   await client.prepare(preparing(folder, 'one'));
   await client.switch(switching('one', null, 'first'));
   const before = await served(url);
@@ -178,6 +113,8 @@ test('an instance that dies is started again and has its traffic back', async (t
   }
   assert.notEqual(((await after.json()) as { pid: number }).pid, before.pid);
   assert.equal(reported[0]?.code, 'unhealthy');
+  const [instance] = (await client.state()).timelines[0]?.instances ?? [];
+  assert.deepEqual([instance?.component, instance?.restarts, instance?.healthy], ['web', 1, true]);
 });
 
 test('one runner a folder, one a socket; a taken port is named, and nothing is left running', async (t) => {
@@ -201,22 +138,20 @@ test('a file in the place of the socket is not deleted', async (t) => {
   assert.equal(await readFile(options.socketPath, 'utf8'), 'precious');
 });
 
-test('an orphan is killed only if it is the recorded process', async (t) => {
+test('an orphan is killed if it is the recorded process, or lives in one of our homes', async (t) => {
   const { folder } = await place(t);
-  const records = await InstanceRecords.open(join(folder, 'instances'));
+  const records = await InstanceRecords.open(join(folder, 'instances'), join(folder, 'data'));
   const idle = ['-e', 'setInterval(() => {}, 1000)'];
-  const children = Array.from({ length: 3 }, (_, i) =>
-    spawn(process.execPath, idle, { detached: true, stdio: 'ignore', cwd: folder, env: { PORT: String(1000 + i), HOST: '127.0.0.1' } }),
-  );
-  const [ours, stranger, unrecorded] = children as [ChildProcess, ChildProcess, ChildProcess];
-  t.after(() => children.forEach((child) => child.kill('SIGKILL')));
-  await records.started(1000, folder, ours.pid as number);
-  const start = 'another boot 123';
-  await writeFile(join(folder, 'instances', '1001.json'), JSON.stringify({ port: 1001, directory: folder, process: { pid: stranger.pid, start } }));
-  // As a crash leaves it between the decision to start and the start's record.
-  await records.expect(1002, folder);
+  const start = (env: NodeJS.ProcessEnv) => spawn(process.execPath, idle, { detached: true, stdio: 'ignore', cwd: folder, env });
+  const ours = start({});
+  const unrecorded = start({ HOME: join(folder, 'data', 'production', 'shop', '.home'), CAIRN_COMPONENT: 'worker' });
+  const strangers = [start({}), start({ HOME: join(folder, 'data', 'production', 'shop', '.home') }), start({ HOME: `${folder}/database/x`, CAIRN_COMPONENT: 'web' })];
+  t.after(() => [ours, unrecorded, ...strangers].forEach((one) => one.kill('SIGKILL')));
+  await records.started(ours.pid as number);
+  // The number is another process's by now.
+  await writeFile(join(folder, 'instances', `${strangers[0]?.pid}.json`), JSON.stringify({ pid: strangers[0]?.pid, start: 'another boot 123' }));
   assert.deepEqual((await records.killOrphans()).toSorted(), [ours.pid, unrecorded.pid].toSorted());
-  assert.notEqual(await processStart(stranger.pid as number), undefined);
+  for (const stranger of strangers) assert.notEqual(await processStart(stranger.pid as number), undefined);
   assert.deepEqual(await readdir(join(folder, 'instances')), []);
 });
 
@@ -234,7 +169,7 @@ test('a hundred switches under 32 connections lose no request, each well under t
         const { statusCode, headers, body } = await pool.request({ path: '/', method: 'GET' });
         const { version } = (await body.json()) as { version: string };
         assert.equal(statusCode, 200);
-        assert.equal(headers['cairn-release'], digestOf(`release ${version}`));
+        assert.equal(headers['cairn-release'], releaseOf(version));
         requests++;
       }
     }),
@@ -255,26 +190,6 @@ test('a hundred switches under 32 connections lose no request, each well under t
   // Generous: it guards the path against another write or wait, not the machine against its neighbours.
   assert.ok((times[50] as number) < 50, `p50 ${times[50]} ms`);
 });
-
-const child = `import { startRunner } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
-const [directory, socketPath, port] = process.argv.slice(1);
-const clock = { now: () => new Date(), elapsed: () => performance.now() };
-const environments = [{ name: 'production', host: '127.0.0.1', port: Number(port) }];
-const runner = await startRunner({ directory, socketPath, environments, clock, drainMs: 1_000 });
-console.log(runner.ports.get('production'));
-process.on('SIGTERM', () => runner.close().then(() => process.exit()));`;
-
-async function spawnRunner(t: TestContext, { options }: Place, port: number): Promise<{ process: ChildProcess; port: number }> {
-  const args = ['--input-type=module', '-e', child, options.directory, options.socketPath, String(port)];
-  const spawned = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(async () => {
-    if (spawned.exitCode !== null || spawned.signalCode !== null) return;
-    spawned.kill('SIGTERM');
-    await once(spawned, 'exit');
-  });
-  const [line] = (await once(createInterface(spawned.stdout), 'line')) as [string];
-  return { process: spawned, port: Number(line) };
-}
 
 test('killed with -9 in the middle of switches, it comes back with what it acknowledged, and without orphans', async (t) => {
   const at = await place(t);

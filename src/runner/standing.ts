@@ -1,163 +1,150 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asCairnError, CairnError, type Clock } from '#core';
+import { CairnError } from '#core';
 import type { Backend } from '#gateway';
-import { startInstance, takePort, type Instance } from '#targets';
-import type { InstanceRecords } from './instance-records.ts';
+import { CronJob } from './crons.ts';
+import type { Launcher } from './launcher.ts';
 import type { StoredLaunch } from './launches.ts';
+import type { LaunchComponent } from './protocol.ts';
+import { Replicas } from './replicas.ts';
+import { addressesOf, addressText, type Address, type Routable } from './routes.ts';
 
 export interface StandingOptions {
-  readonly logFile: string;
-  readonly records: InstanceRecords;
-  readonly clock: Clock;
+  readonly launcher: Launcher;
   /** Called whenever an instance came up or went, unless we stop. */
   readonly changed: (standing: Standing) => void;
   readonly report: (error: CairnError) => void;
+  /** A run of a cron ended. */
+  readonly ran: (standing: Standing, component: string, ok: boolean) => void;
 }
 
-const shortestPauseMs = 100;
-const longestPauseMs = 30_000;
-/** One that ran this long did not fail by starting: its next pause is the shortest again. */
-const settledMs = 60_000;
+const defaultDeadlineMs = 30_000;
 
-/** A content that is kept running in one timeline, live or ready to be: its instances are started again when they die. */
-export class Standing {
+/**
+ * A content that is kept running in one timeline, live or ready to be. Its web instances, and workers of which two revisions may
+ * run at once, always run; other workers and crons only from `activate` to `deactivate`, which is for `Handovers` alone to call.
+ */
+export class Standing implements Routable {
   readonly stored: StoredLaunch;
+  readonly addresses: readonly Address[];
   readonly #options: StandingOptions;
-  readonly #stop = new AbortController();
-  readonly #healthy = new Set<Instance>();
-  readonly #slots: Promise<void>[] = [];
-  #failure: CairnError | undefined;
+  readonly #components: ReadonlyMap<string, LaunchComponent>;
+  /** By the text of the address. */
+  readonly #componentAt: ReadonlyMap<string, string>;
+  readonly #always: readonly Replicas[];
+  #active: { readonly workers: readonly Replicas[]; readonly crons: readonly CronJob[] } | undefined;
+  #deactivating: Promise<void> | undefined;
+  /** It came up once, or is known to have. */
+  #stands = false;
+  #stopped = false;
 
   constructor(stored: StoredLaunch, options: StandingOptions) {
     this.stored = stored;
     this.#options = options;
+    const { components } = stored.launch;
+    this.#components = new Map(components.map((component) => [component.name, component]));
+    const addresses = addressesOf(stored.launch);
+    this.addresses = addresses.map(({ address }) => address);
+    this.#componentAt = new Map(addresses.map(({ component, address }) => [addressText(address), component]));
+    this.#always = components.filter(({ kind, overlap }) => kind === 'web' || (kind === 'worker' && overlap)).map((component) => this.#replicas(component));
+  }
+
+  /** What runs of it now. */
+  get parts(): readonly Replicas[] {
+    return [...this.#always, ...(this.#active?.workers ?? [])];
   }
 
   get healthy(): number {
-    return this.#healthy.size;
+    return this.parts.reduce((sum, { healthy }) => sum + healthy, 0);
   }
 
-  backend(): Backend {
-    const { content, release } = this.stored;
-    return { content, release, origins: [...this.#healthy].map(({ origin }) => origin) };
+  /** It could be switched to now: every web component has an instance. */
+  get ready(): boolean {
+    return this.#stands && !this.#stopped && this.#always.every(({ component, healthy }) => component.kind !== 'web' || healthy > 0);
   }
 
-  /** All instances healthy, or none left. @throws CairnError `unhealthy` */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  get active(): boolean {
+    return this.#active !== undefined;
+  }
+
+  backendAt(address: Address): Backend | undefined {
+    const name = this.#componentAt.get(addressText(address));
+    const component = name === undefined ? undefined : this.#components.get(name);
+    if (component === undefined || this.#stopped) return undefined;
+    const { application, content, release } = this.stored;
+    const of = { application, component: component.name, content, release };
+    if (component.kind === 'files') return { ...of, origins: [], directory: join(component.directory, 'app') };
+    const replicas = this.#always.find((one) => one.component === component);
+    return { ...of, origins: replicas?.up.flatMap(({ instance: { origin } }) => (origin === null ? [] : [origin])) ?? [], directory: null };
+  }
+
+  /** All instances healthy, or none left. @throws CairnError `unhealthy`, `digest-mismatch` */
   async prepare(): Promise<void> {
-    const started = await this.#launchAll();
-    const failed = started.find((result) => result.status === 'rejected');
-    if (failed !== undefined) {
-      this.#stop.abort();
-      await Promise.all(started.map((result) => (result.status === 'fulfilled' ? result.value.stop(0) : undefined)));
-      throw asCairnError(failed.reason);
-    }
-    for (const result of started) if (result.status === 'fulfilled') this.#keep(result.value);
+    const results = await Promise.allSettled(this.#always.map((replicas) => replicas.prepare()));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    this.#stands = true;
   }
 
   /** As prepare, but what fails is tried again for as long as it takes, since it is known to have run. Resolves after the first try. */
   async restore(): Promise<void> {
-    for (const result of await this.#launchAll()) {
-      if (result.status === 'rejected') this.#report(result.reason);
-      this.#keep(result.status === 'fulfilled' ? result.value : undefined);
-    }
+    this.#stands = true;
+    await Promise.all(this.#always.map((replicas) => replicas.restore()));
   }
 
-  /** Waits while all instances are down and being started again. @throws CairnError `unhealthy` with the last failure */
-  async becomesHealthy(): Promise<void> {
-    const { deadlineMs } = this.stored.launch.health;
-    const { clock } = this.#options;
-    for (const start = clock.elapsed(); this.healthy === 0 && !this.#stop.signal.aborted; await sleep(20)) {
+  /** Waits while instances are down and being started again. @throws CairnError `unhealthy` with the last failure */
+  async becomesReady(): Promise<void> {
+    const { clock } = this.#options.launcher;
+    const deadlineMs = Math.max(...this.#always.map(({ component }) => component.health?.deadlineMs ?? defaultDeadlineMs), 0);
+    for (const start = clock.elapsed(); !this.ready && !this.#stopped; await sleep(20)) {
       if (clock.elapsed() - start > deadlineMs) break;
     }
-    if (this.healthy === 0) throw this.#failure ?? new CairnError('unhealthy', 'no instance of the content is running');
+    if (this.ready) return;
+    throw this.#always.map(({ failure }) => failure).find((one) => one !== undefined) ?? new CairnError('unhealthy', 'no instance of the content is running');
   }
 
+  /** Everything that should run answers its health check, now. Workers count once their first start was tried. */
   async probe(): Promise<boolean> {
-    if (this.healthy === 0) return false;
-    const answers = await Promise.all([...this.#healthy].map((instance) => instance.probe()));
+    if (!this.ready) return false;
+    const answers = await Promise.all(this.parts.filter(({ tried }) => tried).map((replicas) => replicas.probe()));
     return answers.every(Boolean);
   }
 
+  /** Starts workers and crons; what fails is tried again, since it is live. */
+  activate(): void {
+    if (this.#active !== undefined || this.#stopped) return;
+    const { launcher, report, ran } = this.#options;
+    const components = [...this.#components.values()];
+    const workers = components.filter(({ kind, overlap }) => kind === 'worker' && !overlap).map((component) => this.#replicas(component));
+    const crons = components
+      .filter(({ kind }) => kind === 'cron')
+      .map((component) => new CronJob(this.stored, component, { launcher, report, ran: (ok) => ran(this, component.name, ok) }));
+    this.#active = { workers, crons };
+    for (const worker of workers) void worker.restore();
+  }
+
+  /** Resolves when no worker and no run of a cron is left. */
+  async deactivate(deadlineMs: number): Promise<void> {
+    const active = this.#active;
+    if (active === undefined) return;
+    this.#deactivating ??= Promise.all([...active.workers, ...active.crons].map((one) => one.stop(deadlineMs))).then(() => {
+      this.#active = undefined;
+      this.#deactivating = undefined;
+    });
+    await this.#deactivating;
+  }
+
   async stop(deadlineMs: number): Promise<void> {
-    this.#stop.abort();
-    await Promise.all([...this.#healthy].map((instance) => instance.stop(deadlineMs)));
-    await Promise.all(this.#slots);
+    this.#stopped = true;
+    await Promise.all([this.deactivate(deadlineMs), ...this.#always.map((replicas) => replicas.stop(deadlineMs))]);
   }
 
-  #launchAll(): Promise<PromiseSettledResult<Instance>[]> {
-    return Promise.allSettled(Array.from({ length: this.stored.launch.instances }, () => this.#launch()));
-  }
-
-  async #launch(): Promise<Instance> {
-    const { launch, release, content } = this.stored;
-    const { records, logFile, clock } = this.#options;
-    const port = await takePort();
-    // A full disk takes away the record, never the application; what it costs is an orphan, should we be killed as well.
-    const recorded = (writing: Promise<void>): Promise<void> => writing.catch((error: unknown) => this.#report(error));
-    await recorded(records.expect(port, launch.directory));
-    try {
-      const instance = await startInstance({
-        ...launch,
-        port,
-        logFile,
-        release,
-        content,
-        clock,
-        signal: this.#stop.signal,
-        spawned: (pid) => recorded(records.started(port, launch.directory, pid)),
-      });
-      void instance.exited.then(() => recorded(records.ended(port)));
-      return instance;
-    } catch (error) {
-      await recorded(records.ended(port));
-      throw error;
-    }
-  }
-
-  #keep(first: Instance | undefined): void {
-    this.#slots.push(this.#supervise(first));
-  }
-
-  async #supervise(first: Instance | undefined): Promise<void> {
-    const { clock, changed } = this.#options;
-    let instance = first;
-    let pause = shortestPauseMs;
-    // Told to stop while it came up: it is nobody's yet.
-    if (this.#stop.signal.aborted) await instance?.stop(0);
-    while (!this.#stop.signal.aborted) {
-      if (instance === undefined) await this.#pause(pause);
-      const start = clock.elapsed();
-      instance ??= await this.#launch().catch((error: unknown) => this.#report(error));
-      if (instance !== undefined) {
-        this.#healthy.add(instance);
-        if (!this.#stop.signal.aborted) changed(this);
-        else void instance.stop(0);
-        const { code, signal } = await instance.exited;
-        this.#healthy.delete(instance);
-        if (this.#stop.signal.aborted) return;
-        changed(this);
-        this.#report(new CairnError('unhealthy', `an instance ended with ${signal ?? code} and is started again`));
-      }
-      pause = clock.elapsed() - start > settledMs ? shortestPauseMs : Math.min(pause * 2, longestPauseMs);
-      instance = undefined;
-    }
-  }
-
-  async #pause(milliseconds: number): Promise<void> {
-    await sleep(milliseconds, undefined, { signal: this.#stop.signal }).catch(() => {});
-  }
-
-  #report(thrown: unknown): undefined {
-    const error = asCairnError(thrown);
-    if (this.#stop.signal.aborted) return;
-    this.#failure = error;
-    const { application, environment, content } = this.stored;
-    this.#options.report(
-      new CairnError(error.code, `${application} in ${environment}: ${error.message}`, {
-        ...(error.fix !== undefined && { fix: error.fix }),
-        context: { ...error.context, application, environment, content },
-        cause: error,
-      }),
-    );
+  #replicas(component: LaunchComponent): Replicas {
+    const { launcher, report, changed } = this.#options;
+    return new Replicas(this.stored, component, { launcher, clock: launcher.clock, report, changed: () => changed(this) });
   }
 }

@@ -1,18 +1,11 @@
 import { openHome } from '#home';
 import { startRunner } from '#runner';
-import { homeDirectory, systemClock } from '../../src/main/system.ts';
+import { runnerOptions } from '../../src/main/runner-options.ts';
+import { homeDirectory } from '../../src/main/system.ts';
 
 // The runner as `cairn up` starts it, but with nobody who restarts the control server: the tests do that themselves.
 
-const { paths, settings } = await openHome(homeDirectory(process.env));
-const runner = await startRunner({
-  directory: paths.runner,
-  socketPath: paths.socket,
-  environments: settings.environments.map(({ name, port }) => ({ name, host: settings.host, port })),
-  clock: systemClock,
-  drainMs: 2000,
-  report: (error) => process.stderr.write(`${error.code}: ${error.message}\n`),
-});
+const runner = await startRunner({ ...(await runnerOptions(await openHome(homeDirectory(process.env)))), drainMs: 2000 });
 process.stdout.write('ready\n');
 
 let stopping = false;
