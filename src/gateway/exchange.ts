@@ -1,121 +1,204 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import { PassThrough } from 'node:stream';
-import type { Dispatcher } from 'undici';
-import { answerError } from './answer.ts';
-import { passedBack, type Forwarded } from './headers.ts';
-import type { Side } from './side.ts';
+import type { Socket } from 'node:net';
+import type { Connection, Failure, Receiver } from './connection.ts';
+import { passedBack, passedTrailers } from './headers.ts';
+import type { Origin } from './origin.ts';
+import type { Head } from './response-head.ts';
+import { tunnel } from './tunnel.ts';
+import { Upload } from './upload.ts';
+import type { Visit } from './visit.ts';
 
-/** Failures before which no byte of the request can have been acted on, so that any request may be sent again. */
-const neverSent = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_CLOSED']);
-/** The connection died under the request: it may have been acted on, so that only safe methods are sent again. */
-const connectionLost = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+/** A body up to here is copied behind the head into one write. */
+const shortBody = 16 << 10;
+/** For applications that have never heard of `Expect`: who waits for their word would wait for ever. */
+const continueMs = 1_000;
 
-const ignore = (): void => {};
-
-/** One request on its way through: the hot path, so one object and no promise. It stays on the side that it entered. */
-export class Exchange implements Dispatcher.DispatchHandler {
-  readonly #side: Side;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #forwarded: Forwarded;
-  #controller: Dispatcher.DispatchController | undefined;
-  #retried = false;
+/** A visit's question to an application: the hot path, so one object and no promise. */
+export class Exchange implements Receiver {
+  readonly isHead: boolean;
+  readonly #visit: Visit;
+  /** Sent once more where the connection dies unanswered: only what changes nothing, and has no body that would be spent. */
+  readonly #repeatable: boolean;
+  #origin: Origin | undefined;
+  #connection: Connection | undefined;
+  #upload: Upload | undefined;
+  #continue: NodeJS.Timeout | undefined;
+  #attempts = 0;
+  #repeated = false;
   #paused = false;
-  #ended = false;
-  #gone = false;
 
-  constructor(side: Side, request: IncomingMessage, response: ServerResponse, forwarded: Forwarded, cookie: string | undefined) {
-    if (cookie !== undefined) response.appendHeader('set-cookie', cookie);
-    this.#side = side;
-    this.#request = request;
-    this.#response = response;
-    this.#forwarded = forwarded;
-    side.enter();
-    // Without a listener, a chunk that comes just after the client's connection broke would end the whole data plane.
-    response.on('error', ignore);
-    response.on('close', () => {
-      this.#gone = true;
-      side.leave();
-      // The client left: the application need not go on for it.
-      if (!this.#ended) this.#controller?.abort(new Error('the client went away'));
+  constructor(visit: Visit) {
+    const { request, forwarded, upgrade } = visit.options;
+    this.#visit = visit;
+    this.isHead = request.method === 'HEAD';
+    this.#repeatable = (this.isHead || request.method === 'GET') && forwarded.body === 'none' && upgrade === undefined;
+  }
+
+  start(): void {
+    const { side, options } = this.#visit;
+    this.#attempts++;
+    this.#origin = side.next();
+    if (this.#origin === undefined) this.#visit.fail({ status: 503, code: 'unreachable', message: 'no instance of the release is running' });
+    else if (!this.#origin.ask(this, options.upgrade !== undefined ? 'tunnel' : this.#repeated ? 'new' : this.#repeatable ? 'any' : 'young')) {
+      this.#visit.fail({ status: 503, code: 'unreachable', message: 'too many requests wait for the release' });
+    }
+  }
+
+  abort(): void {
+    this.#stopUpload();
+    if (this.#connection === undefined) this.#origin?.forget(this);
+    else this.#connection.abandon();
+  }
+
+  connected(connection: Connection): void {
+    this.#connection = connection;
+    const { forwarded, upgrade, expects } = this.#visit.options;
+    const end = upgrade !== undefined ? 'connection: upgrade\r\nupgrade: websocket\r\n\r\n' : expects ? 'expect: 100-continue\r\n\r\n' : '\r\n';
+    connection.socket.write(forwarded.head + end, 'latin1');
+    if (forwarded.body === 'none') connection.sent = true;
+    else this.#startUpload(connection);
+  }
+
+  information({ status, headers }: Head): void {
+    if (status === 100) this.#sayContinue();
+    else if (this.#visit.options.request.httpVersionMinor > 0 && this.#visit.options.upgrade === undefined) {
+      this.#visit.options.response.writeInformation(status, headers);
+    }
+  }
+
+  head(head: Head, more: boolean): void {
+    if (this.#visit.asksElsewhere(head.status)) {
+      this.#connection?.abandon();
+      this.#visit.goElsewhere();
+      return;
+    }
+    this.#writeHead(head);
+    // An event stream's reader waits for the head, long before the first event.
+    if (!more) this.#visit.options.response.flushHeaders();
+  }
+
+  data(piece: Buffer): void {
+    if (this.#visit.options.response.write(Buffer.from(piece))) return;
+    this.#connection?.socket.pause();
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#visit.options.response.once('drain', () => {
+      this.#paused = false;
+      this.#connection?.socket.resume();
     });
   }
 
-  send(): void {
-    const pool = this.#side.next();
-    if (pool === undefined) {
-      this.#fail('no instance of the release is running');
+  end(trailers: readonly string[]): void {
+    const { response } = this.#visit.options;
+    this.#finish();
+    if (trailers.length > 0) response.addTrailers(passedTrailers(trailers));
+    response.end();
+  }
+
+  whole(head: Head, body: Buffer): void {
+    if (this.#visit.asksElsewhere(head.status)) {
+      this.#connection = undefined;
+      this.#visit.goElsewhere();
       return;
     }
-    pool.dispatch(
-      {
-        path: this.#forwarded.path,
-        method: this.#request.method as Dispatcher.HttpMethod,
-        headers: this.#forwarded.headers,
-        body: this.#forwarded.hasBody ? this.#body() : null,
-      },
-      this,
-    );
+    this.#writeHead(head);
+    this.#finish();
+    const { response } = this.#visit.options;
+    if (body.length === 0) response.end();
+    else if (body.length <= shortBody) response.end(body.toString('latin1'), 'latin1');
+    else response.end(Buffer.from(body));
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#gone) controller.abort(new Error('the client went away'));
-  }
-
-  onResponseStart(_: unknown, status: number, headers: IncomingHttpHeaders, message = ''): void {
-    // 103 and the like announce an answer; that one is passed on.
-    if (status < 200) return;
-    this.#response.writeHead(status, message, passedBack(headers, this.#side.backend.release));
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#response.write(chunk)) return;
-    controller.pause();
-    if (this.#paused) return;
-    this.#paused = true;
-    this.#response.on('drain', () => controller.resume());
-  }
-
-  onResponseEnd(): void {
-    this.#ended = true;
-    this.#side.counts.responses++;
-    this.#response.end();
-  }
-
-  onResponseError(_: unknown, error: Error & { code?: string }): void {
-    if (this.#gone) return;
-    if (this.#response.headersSent) {
-      // Half an answer must not look whole: the client sees the connection break.
-      this.#side.counts.errors++;
-      this.#ended = true;
-      this.#response.destroy();
-    } else if (this.#mayRetry(error.code ?? '')) {
-      this.#retried = true;
-      this.send();
-    } else {
-      this.#fail('the application does not answer');
+  switched(head: Head, application: Socket, rest: Buffer): void {
+    const { upgrade, response, cookie } = this.#visit.options;
+    if (upgrade === undefined || head.upgrade !== 'websocket') {
+      application.destroy();
+      this.failed('malformed', 'it switched to a protocol that nobody asked for');
+      return;
     }
+    const { socket } = upgrade;
+    response.detachSocket(socket as Socket);
+    const headers = passedBack(head.headers, this.#visit.side.backend.release, cookie);
+    let text = 'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n';
+    for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
+    socket.write(`${text}\r\n`, 'latin1');
+    if (rest.length > 0) socket.write(rest);
+    if (upgrade.head.length > 0) application.write(upgrade.head);
+    this.#visit.switched(() => application.destroy());
+    tunnel(socket, application, () => this.#visit.leave());
   }
 
-  /**
-   * A stream of its own: on failure undici destroys the body, which for the request itself would take the client's connection
-   * along, and with it the 502.
-   */
-  #body(): PassThrough {
-    return this.#request.pipe(new PassThrough()).on('error', ignore);
+  failed(failure: Failure, reason: string): void {
+    this.#stopUpload();
+    this.#connection = undefined;
+    const { response } = this.#visit.options;
+    if (this.#visit.over) return;
+    if (response.headersSent) this.#visit.break();
+    else if (this.#mayTryAgain(failure)) this.start();
+    else if (this.#visit.asksElsewhere(599)) this.#visit.goElsewhere();
+    else if (failure === 'late') this.#visit.fail({ status: 504, code: 'unreachable', message: 'the application does not answer in time' });
+    else this.#visit.fail({ status: 502, code: 'unreachable', message: `the application ${failure === 'malformed' ? 'sent a malformed answer' : 'does not answer'}: ${reason}` });
   }
 
-  #mayRetry(code: string): boolean {
-    if (this.#retried || this.#forwarded.hasBody) return false;
-    const { method } = this.#request;
-    return neverSent.has(code) || ((method === 'GET' || method === 'HEAD') && connectionLost.has(code));
+  writable(): void {
+    this.#upload?.resume();
   }
 
-  #fail(message: string): void {
-    this.#side.counts.errors++;
-    this.#ended = true;
-    const fix = 'Look at the release with cairn logs, or return to the one before with cairn rollback';
-    answerError(this.#response, { status: 502, code: 'unreachable', message, fix }, this.#side.backend.release);
+  #mayTryAgain(failure: Failure): boolean {
+    // Nothing was sent: another instance may have it, whatever it is. Its body was not touched.
+    if (failure === 'unsent') return this.#attempts <= this.#visit.side.instances;
+    if (failure !== 'lost' || !this.#repeatable || this.#repeated) return false;
+    this.#repeated = true;
+    return true;
+  }
+
+  #writeHead(head: Head): void {
+    const { request, response, cookie, expects } = this.#visit.options;
+    // Refused before it was sent: whether the client sends it still is not known, so nothing on this connection is after it.
+    if (expects && !request.complete) response.shouldKeepAlive = false;
+    this.#visit.answered(head.status);
+    response.writeHead(head.status, head.reason, passedBack(head.headers, this.#visit.side.backend.release, cookie));
+  }
+
+  #finish(): void {
+    this.#stopUpload();
+    this.#connection = undefined;
+    this.#visit.done();
+  }
+
+  #startUpload(connection: Connection): void {
+    const { request, forwarded, expects, stallMs, clock, response } = this.#visit.options;
+    this.#upload = new Upload(request, connection, {
+      chunked: forwarded.body === 'chunked',
+      stallMs,
+      ended: () => {
+        this.#upload = undefined;
+        connection.sent = true;
+        connection.usedAt = clock.elapsed();
+      },
+      stalled: () => {
+        // Once it is being answered, who sends and who listens is between the two.
+        if (response.headersSent) return;
+        this.abort();
+        this.#visit.answer({ status: 408, code: 'usage', message: "the rest of the request's body did not come" });
+      },
+    });
+    // The application is asked first, so that it can refuse an upload before it is sent.
+    if (expects) this.#continue = setTimeout(() => this.#sayContinue(), continueMs);
+  }
+
+  #sayContinue(): void {
+    const { expects, response } = this.#visit.options;
+    if (!expects || this.#continue === undefined || response.headersSent) return;
+    clearTimeout(this.#continue);
+    this.#continue = undefined;
+    response.writeContinue();
+  }
+
+  #stopUpload(): void {
+    clearTimeout(this.#continue);
+    this.#continue = undefined;
+    this.#upload?.stop();
+    this.#upload = undefined;
   }
 }
+

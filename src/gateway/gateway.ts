@@ -1,13 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { CairnError, type Clock, type Digest } from '#core';
-import { answerError } from './answer.ts';
-import { Exchange } from './exchange.ts';
-import { forwardedRequest } from './headers.ts';
 import type { Counts, ListenOptions, Route, Tls } from './backend.ts';
-import { Side } from './side.ts';
-import { clientOf, cookieOf, newClient, pointOf } from './sticky.ts';
-import { find, tableOf, type Entry, type Table } from './table.ts';
+import { openListener } from './listener.ts';
+import { exposition } from './meter.ts';
+import { Place } from './place.ts';
 
 export interface Gateway {
   /** Opens the environment's listener; port 0 takes a free one. @throws CairnError `port-taken`, `invalid-configuration` for TLS */
@@ -33,142 +28,79 @@ export interface Gateway {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** One environment. */
-interface Place {
-  table: Table;
-  /** By application, component and content: those routed to, and those that were and are not drained yet. */
-  readonly sides: Map<string, Side>;
+export interface GatewayOptions {
+  readonly clock: Clock;
+  /** How long an upload may bring nothing. */
+  readonly stallMs?: number;
 }
 
-/** Longer than the idle time of the usual load balancers, so that it is them who close, never we under their next request. */
-const keepAliveMs = 65_000;
-
-export function createGateway({ clock }: { readonly clock: Clock }): Gateway {
+export function createGateway({ clock, stallMs = 120_000 }: GatewayOptions): Gateway {
   const places = new Map<string, Place>();
-  const servers: Server[] = [];
-  let closing = false;
 
   function placeOf(environment: string): Place {
     let place = places.get(environment);
-    if (place === undefined) places.set(environment, (place = { table: [], sides: new Map() }));
+    if (place === undefined) places.set(environment, (place = new Place(environment, { clock, stallMs })));
     return place;
   }
 
-  function handle(environment: string, place: Place, request: IncomingMessage, response: ServerResponse): void {
-    if (closing) response.shouldKeepAlive = false;
-    const forwarded = forwardedRequest(request);
-    if (forwarded === undefined) {
-      answerError(response, { status: 400, code: 'usage', message: 'the request target or its Host header is not understood' });
-      return;
-    }
-    const entry = find(place.table, request.headers.host, forwarded.path);
-    if (entry === undefined) {
-      const message = `nothing is live in ${environment}`;
-      answerError(response, { status: 503, code: 'not-found', message, fix: `Promote a release: cairn promote DIGEST ${environment}` });
-      return;
-    }
-    const { side, cookie } = pick(entry, request.headers.cookie);
-    new Exchange(side, request, response, forwarded, cookie).send();
-  }
-
-  function routed({ table }: Place, side: Side): boolean {
-    return table.some(({ shares, assets }) => assets === side || shares.some((share) => share.side === side));
-  }
-
-  function* sidesOf(content: Digest): Generator<[Place, Side]> {
-    for (const place of places.values()) {
-      for (const side of place.sides.values()) if (side.backend.content === content) yield [place, side];
-    }
-  }
-
   return {
-    async listen(environment, host, port) {
+    async listen(environment, host, port, { tls } = {}) {
       const place = placeOf(environment);
-      const server = createServer({ keepAliveTimeout: keepAliveMs }, (request, response) => handle(environment, place, request, response));
-      await listening(server, host, port, environment);
-      servers.push(server);
-      return { port: (server.address() as AddressInfo).port };
+      const secure = tls !== undefined;
+      const listener = await openListener(environment, host, port, tls, {
+        handle: (request, response, expects) => place.handle(secure, request, response, expects),
+        wantsUpgrade: (request) => place.wantsUpgrade(secure, request),
+        upgrade: (request, socket, head) => place.upgrade(secure, request, socket, head),
+      });
+      place.listeners.push(listener);
+      return { port: listener.port };
     },
 
-    route(environment, routes) {
-      const place = placeOf(environment);
-      place.table = tableOf(routes, (backend) => {
-        const key = `${backend.application}/${backend.component}/${backend.content}`;
-        let side = place.sides.get(key);
-        if (side === undefined) place.sides.set(key, (side = new Side(backend)));
-        else side.reroute(backend);
-        return side;
-      });
-    },
+    route: (environment, routes) => placeOf(environment).route(routes),
 
     counts(content) {
       const sum = { requests: 0, responses: 0, errors: 0, inFlight: 0 };
-      for (const [, { counts }] of sidesOf(content)) {
-        sum.requests += counts.requests;
-        sum.responses += counts.responses;
-        sum.errors += counts.errors;
-        sum.inFlight += counts.inFlight;
+      for (const place of places.values()) {
+        for (const meter of place.meters()) {
+          if (meter.backend.content !== content) continue;
+          sum.requests += meter.requests;
+          sum.responses += meter.responses;
+          sum.errors += meter.errors;
+          sum.inFlight += meter.inFlight;
+        }
       }
       return sum;
     },
 
     async drain(content, deadlineMs) {
       const start = clock.elapsed();
-      const drained = [...sidesOf(content)].filter(([place, side]) => !routed(place, side));
-      await Promise.all(drained.map(([, side]) => side.idle(deadlineMs)));
+      const leaving = [...places.values()].flatMap((place) => place.sidesOf(content).map((side) => ({ place, side }))).filter(({ place, side }) => !place.isRouted(side));
+      await Promise.all(leaving.map(({ side }) => side.idle(deadlineMs)));
       let inFlight = 0;
-      for (const [place, side] of drained) {
-        if (routed(place, side)) continue;
-        inFlight += side.counts.inFlight;
-        for (const [key, one] of place.sides) if (one === side) place.sides.delete(key);
-        await side.close();
-      }
+      // Meanwhile it may have been routed to again.
+      for (const { place, side } of leaving) if (!place.isRouted(side)) inFlight += place.remove(side);
       return { inFlight, milliseconds: clock.elapsed() - start };
     },
 
-    metrics: () => '',
-    setTls: () => {},
+    metrics: () => exposition([...places.values()].flatMap((place) => [...place.meters()].map((meter) => [place.environment, meter] as const))),
+
+    setTls(environment, tls) {
+      const listeners = places.get(environment)?.listeners ?? [];
+      if (listeners.length === 0) throw new CairnError('invalid-configuration', `${environment} does not listen`, { fix: 'Start it first' });
+      for (const listener of listeners) listener.setTls(tls);
+    },
 
     async close(deadlineMs) {
-      closing = true;
-      const closed = servers.splice(0).map((server) => [server, new Promise((resolve) => server.close(resolve))] as const);
-      const sides = [...places.values()].flatMap((place) => [...place.sides.values()]);
-      await Promise.all(sides.map((side) => side.idle(deadlineMs)));
-      for (const [server, done] of closed) {
-        server.closeAllConnections();
-        await done;
+      const all = [...places.values()];
+      for (const place of all) place.closing = true;
+      const listeners = all.flatMap((place) => place.listeners.splice(0)).map((listener) => ({ listener, closed: listener.close() }));
+      await Promise.all(all.flatMap((place) => [...place.sides()]).map((side) => side.idle(deadlineMs)));
+      for (const place of all) for (const side of place.sides()) place.remove(side);
+      for (const { listener, closed } of listeners) {
+        listener.cut();
+        await closed;
       }
-      await Promise.all(sides.map((side) => side.close()));
       places.clear();
     },
   };
-}
-
-function pick({ shares, application }: Entry, cookies: string | undefined): { side: Side; cookie?: string } {
-  const [newcomer] = shares;
-  if (newcomer === undefined) throw new CairnError('internal', 'a route without a side');
-  if (shares.length === 1) return { side: newcomer.side };
-  const known = clientOf(cookies);
-  const client = known ?? newClient();
-  let rest = pointOf(client, application);
-  const share = shares.find(({ weight }) => (rest -= weight) < 0) ?? newcomer;
-  return { side: share.side, ...(known === undefined && { cookie: cookieOf(client, false) }) };
-}
-
-async function listening(server: Server, host: string, port: number, environment: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  }).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'EADDRINUSE' && cause.code !== 'EACCES' && cause.code !== 'EADDRNOTAVAIL') throw cause;
-    const reason = cause.code === 'EADDRINUSE' ? 'is taken by another program' : `can't be opened (${cause.code})`;
-    throw new CairnError('port-taken', `port ${port} of ${host}, meant for ${environment}, ${reason}`, {
-      fix: `Stop the program that listens on it, or give ${environment} another port in the server's configuration`,
-      context: { environment, host, port },
-      cause,
-    });
-  });
 }

@@ -1,53 +1,74 @@
-import { Pool } from 'undici';
+import type { Clock } from '#core';
 import type { Backend } from './backend.ts';
+import type { Meter } from './meter.ts';
+import { Origin } from './origin.ts';
 
-/** Connections to one instance. Past it requests wait in line, so that a stuck application can't take every descriptor we have. */
-const connections = 256;
+/** A request on a side, as the side sees it. */
+export interface Guest {
+  /** Its place in the side's list; -1: in none. */
+  place: number;
+  /** The deadline has passed. */
+  cut(): void;
+}
 
-/** One content in one environment: its connections, counted. It outlives the route, since those in flight finish here. */
+/** One component of one content in one environment. It outlives its route, since what is in flight finishes here. */
 export class Side {
   backend: Backend;
-  readonly counts = { requests: 0, responses: 0, errors: 0, inFlight: 0 };
-  #pools = new Map<string, Pool>();
-  #turns: Pool[] = [];
+  readonly meter: Meter;
+  readonly #clock: Clock;
+  /** Not a Set: one that thousands enter and leave each second leaves a chain of outgrown tables for the collector. */
+  readonly #guests: Guest[] = [];
+  #origins: Origin[] = [];
   #turn = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(backend: Backend) {
-    this.backend = backend;
+  constructor(backend: Backend, meter: Meter, clock: Clock) {
+    this.backend = { ...backend, origins: [] };
+    this.meter = meter;
+    this.#clock = clock;
     this.reroute(backend);
   }
 
   /** Other instances of the same content: connections to those that stay are kept, the others close when they are done. */
   reroute(backend: Backend): void {
-    const pools = new Map<string, Pool>();
-    for (const origin of backend.origins) pools.set(origin, this.#pools.get(origin) ?? openPool(origin));
-    for (const [origin, pool] of this.#pools) if (!pools.has(origin)) pool.close().catch(() => {});
+    this.meter.backend = backend;
+    const former = new Map(this.backend.origins.map((url, at) => [url, this.#origins[at]]));
     this.backend = backend;
-    this.#pools = pools;
-    this.#turns = [...pools.values()];
+    this.#origins = backend.origins.map((url) => former.get(url) ?? new Origin(url, this.#clock));
+    for (const [url, origin] of former) if (!backend.origins.includes(url)) origin?.close();
   }
 
-  /** Round robin. */
-  next(): Pool | undefined {
-    if (this.#turns.length === 0) return undefined;
-    this.#turn = (this.#turn + 1) % this.#turns.length;
-    return this.#turns[this.#turn];
+  get instances(): number {
+    return this.#origins.length;
   }
 
-  enter(): void {
-    this.counts.requests++;
-    this.counts.inFlight++;
+  /** In turn. */
+  next(): Origin | undefined {
+    if (++this.#turn >= this.#origins.length) this.#turn = 0;
+    return this.#origins[this.#turn];
   }
 
-  leave(): void {
-    if (--this.counts.inFlight > 0 || this.#waiting.length === 0) return;
+  enter(guest: Guest): void {
+    this.meter.requests++;
+    this.meter.inFlight++;
+    guest.place = this.#guests.push(guest) - 1;
+  }
+
+  leave(guest: Guest): void {
+    const { place } = guest;
+    if (this.#guests[place] !== guest) return;
+    // The last one takes its place.
+    const last = this.#guests.pop() as Guest;
+    if (last !== guest) this.#guests[(last.place = place)] = last;
+    guest.place = -1;
+    this.meter.inFlight--;
+    if (this.#guests.length > 0 || this.#waiting.length === 0) return;
     for (const resume of this.#waiting.splice(0)) resume();
   }
 
   /** Resolves when nothing is in flight or the deadline has passed. */
   async idle(deadlineMs: number): Promise<void> {
-    if (this.counts.inFlight === 0) return;
+    if (this.#guests.length === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, deadlineMs);
       this.#waiting.push(() => {
@@ -57,16 +78,12 @@ export class Side {
     });
   }
 
-  /** Whatever still is in flight is cut off. */
-  async close(): Promise<void> {
-    const pools = this.#turns;
-    this.#pools = new Map();
-    this.#turns = [];
-    await Promise.all(pools.map((pool) => pool.destroy()));
+  /** Cuts off what still is in flight, and says how much that was. */
+  close(): number {
+    const left = [...this.#guests];
+    for (const guest of left) guest.cut();
+    for (const origin of this.#origins.splice(0)) origin.close();
+    this.backend = { ...this.backend, origins: [] };
+    return left.length;
   }
-}
-
-function openPool(origin: string): Pool {
-  // No limit between two pieces of a body: an event stream may be silent for hours and is cut at the drain deadline instead.
-  return new Pool(origin, { connections, pipelining: 1, bodyTimeout: 0, connectTimeout: 5_000, allowH2: false });
 }

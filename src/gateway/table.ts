@@ -1,5 +1,5 @@
 import { CairnError } from '#core';
-import type { Backend, Route } from './backend.ts';
+import type { Backend, Route, Share } from './backend.ts';
 import type { Side } from './side.ts';
 
 /** A route with its sides. Immutable: a request reads one table, and the next request may read another. */
@@ -8,9 +8,15 @@ export interface Entry {
   /** Without a slash at its end: '' is everything. */
   readonly path: string;
   /** The newcomer first. */
-  readonly shares: readonly { readonly side: Side; readonly weight: number }[];
-  readonly assets: Side | undefined;
+  readonly shares: readonly [Target, ...Target[]];
+  /** Those that may have a hashed asset which the side in charge lacks: the revision before, and the other sides of a split. */
+  readonly elsewhere: readonly Side[];
   readonly application: string;
+}
+
+interface Target {
+  readonly side: Side;
+  readonly weight: number;
 }
 
 export type Table = readonly Entry[];
@@ -23,11 +29,15 @@ export function tableOf(routes: readonly Route[], sideOf: (backend: Backend) => 
     if (first === undefined) throw new CairnError('invalid-configuration', `${where} leads nowhere`);
     const sum = split.reduce((total, { weight }) => total + weight, 0);
     if (sum !== 100 || split.some(({ weight }) => weight < 0)) throw new CairnError('invalid-configuration', `the weights of ${where} make ${sum}, not 100`);
+    const target = ({ backend, weight }: Share): Target => ({ side: sideOf(backend), weight });
+    const [newcomer = first, ...others] = split.toReversed();
+    const shares: [Target, ...Target[]] = [target(newcomer), ...others.map(target)];
+    const before = assets === null ? [] : [sideOf(assets)];
     return {
       host: host === null ? null : bareHost(host),
       path: path.replace(/\/+$/, ''),
-      shares: split.toReversed().map(({ backend, weight }) => ({ side: sideOf(backend), weight })),
-      assets: assets === null ? undefined : sideOf(assets),
+      shares,
+      elsewhere: [...new Set([...before, ...(shares.length > 1 ? shares.map(({ side }) => side) : [])])],
       application: first.backend.application,
     };
   });
