@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -8,7 +9,7 @@ import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
 import { digestOf } from '#core';
-import { composeContent, removeFinished, unpackLayer } from '#targets';
+import { composeContent, removeFinished, removeLeftovers, unpackLayer } from '#targets';
 
 type Item = Partial<Header> & { name: string; body?: string };
 
@@ -20,8 +21,22 @@ async function layer(...items: Item[]): Promise<Buffer> {
   return gzipSync(await bytes);
 }
 
+/** What no archiver would write: a header that lies about its size. */
+function rawHeader(name: string, size: number, type: string): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name);
+  header.write('0000644\0', 100);
+  header.writeUInt8(0x80, 124);
+  header.writeBigUInt64BE(BigInt(size), 128);
+  header.write('        ', 148);
+  header.write(type, 156);
+  header.write('ustar\x0000', 257, 'latin1');
+  header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
 async function* streamOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  for (let i = 0; i < bytes.length; i += 100) yield bytes.subarray(i, i + 100);
+  for (let i = 0; i < bytes.length; i += 1000) yield bytes.subarray(i, i + 1000);
 }
 
 async function folder(t: TestContext): Promise<string> {
@@ -99,6 +114,27 @@ const attacks: Record<string, Item[]> = {
     { name: 'h', type: 'link', linkname: 'l' },
   ],
   'a device': [{ name: 'null', type: 'character-device', devmajor: 1, devminor: 3 }],
+  'a disk': [{ name: 'disk', type: 'block-device', devmajor: 8, devminor: 0 }],
+  'a hard link to itself': [
+    { name: 'a', body: 'x' },
+    { name: 'a', type: 'link', linkname: 'a' },
+  ],
+  'a hard link by an absolute name': [{ name: 'h', type: 'link', linkname: '/etc/passwd' }],
+  'a link that climbs behind a name': [{ name: 'l', type: 'symlink', linkname: 'sub/../../etc' }],
+  'a link to nothing': [{ name: 'l', type: 'symlink', linkname: '' }],
+  'writing through a link by a hard link': [
+    { name: 'sub/f', body: 'x' },
+    { name: 'l', type: 'symlink', linkname: 'sub' },
+    { name: 'l/h', type: 'link', linkname: 'sub/f' },
+  ],
+  'a folder through a link': [
+    { name: 'sub', type: 'directory' },
+    { name: 'l', type: 'symlink', linkname: 'sub' },
+    { name: 'l/in/', type: 'directory' },
+  ],
+  'a name longer than any file system takes': [{ name: 'n'.repeat(256), body: 'x' }],
+  'a path longer than any file system takes': [{ name: 'deep/'.repeat(700), type: 'directory' }],
+  'the folder itself replaced': [{ name: '.', type: 'symlink', linkname: 'a' }],
   'a pipe': [{ name: 'pipe', type: 'fifo' }],
   'a whiteout': [{ name: 'a/.wh.b', body: '' }],
   'a whiteout of a folder': [{ name: '.wh..wh..opq', body: '' }],
@@ -125,6 +161,53 @@ test('a layer that grows past its limits, a torn one and what is no archive are 
   const text = Buffer.from('not an archive');
   await assert.rejects(unpackLayer(streamOf(text), digestOf(text), join(parent, 'a')), { code: 'malformed-document' });
   assert.deepEqual(await readdir(parent), []);
+});
+
+test('a layer of very many entries is refused at the limit', async (t) => {
+  const parent = await folder(t);
+  const header = rawHeader('a/', 0, '5');
+  const many = gzipSync(Buffer.concat([...Array.from({ length: 100_001 }, () => header), Buffer.alloc(1024)]));
+  const limits = { bytes: 1 << 30, entries: 100_000 };
+  await assert.rejects(unpackLayer(streamOf(many), digestOf(many), join(parent, 'a'), limits), { code: 'malformed-document', message: /one more than the 100000/ });
+  assert.deepEqual(await readdir(parent), []);
+  const allowed = gzipSync(Buffer.concat([header, header, Buffer.alloc(1024)]));
+  await unpackLayer(streamOf(allowed), digestOf(allowed), join(parent, 'a'), { ...limits, entries: 2 });
+});
+
+test('a size that only the header has is refused before anything is made or kept', async (t) => {
+  const parent = await folder(t);
+  const terabyte = 2 ** 40;
+  for (const [what, header] of [['a file', rawHeader('a', terabyte, '0')], ['a long name', rawHeader('a', 2 ** 30, 'L')], ['attributes', rawHeader('a', 2 ** 30, 'x')]] as const) {
+    const bytes = gzipSync(Buffer.concat([header, Buffer.alloc(20 << 20)]));
+    const before = process.memoryUsage().rss;
+    await assert.rejects(unpackLayer(streamOf(bytes), digestOf(bytes), join(parent, 'a')), { code: 'malformed-document' }, what);
+    assert.ok(process.memoryUsage().rss - before < 256 << 20, what);
+  }
+  assert.deepEqual(await readdir(parent), []);
+});
+
+test('what a crashed process left half made is removed, and what is being made stays', async (t) => {
+  const parent = await folder(t);
+  assert.deepEqual(await removeLeftovers(join(parent, 'absent')), []);
+  const living = spawn('sleep', ['60']);
+  t.after(() => living.kill('SIGKILL'));
+  const dead = spawn('true');
+  await once(dead, 'exit');
+  const [ofDead, ofLiving] = [`x.tmp-${dead.pid}-0123456789ab`, `x.tmp-${living.pid}-0123456789ab`];
+  for (const name of [ofDead, ofLiving, 'x.tmp-0123456789ab', 'finished', 'x.tmp-else']) await mkdir(join(parent, name, 'sub'), { recursive: true });
+  for (const path of ['sub', '']) await chmod(join(parent, ofDead, path), 0o555);
+  const bytes = await layer({ name: 'a', body: 'a' });
+  const go = Promise.withResolvers<void>();
+  const slow = async function* (): AsyncGenerator<Buffer> {
+    await go.promise;
+    yield bytes;
+  };
+  const making = unpackLayer(slow(), digestOf(bytes), join(parent, 'made'));
+  while (!(await readdir(parent)).some((name) => name.startsWith('made.tmp-'))) await once(AbortSignal.timeout(1), 'abort');
+  assert.deepEqual((await removeLeftovers(parent)).toSorted(), ['x.tmp-0123456789ab', ofDead].toSorted());
+  go.resolve();
+  await making;
+  assert.deepEqual((await readdir(parent)).toSorted(), ['finished', 'made', ofLiving, 'x.tmp-else'].toSorted());
 });
 
 test('a source that breaks keeps its own error', async (t) => {
