@@ -48,7 +48,7 @@ function requested(release: Digest, change: Partial<Request>): SignedStatement {
 function built(release: Digest): SignedStatement {
   return signed(provenance({
     subject: [subjectOf(application, release)], application, source: { uri: 'https://example.com/shop.git', commit: 'c0ffee' }, stages: digestOf('stages'), environment: [],
-    dependencies: [], builder: { id: 'https://example.com/ada', version: '1' }, invocation: 'one', startedAt: '2026-01-01T00:00:00Z', finishedAt: '2026-01-01T00:00:01Z',
+    dependencies: [], isolation: { users: false, limits: false, reason: 'a test' }, builder: { id: 'https://example.com/ada', version: '1' }, invocation: 'one', startedAt: '2026-01-01T00:00:00Z', finishedAt: '2026-01-01T00:00:01Z',
   }), person);
 }
 
