@@ -20,7 +20,7 @@ export async function rebuild(this: Context, flags: CommonFlags): Promise<void> 
 export async function exportTo(this: Context, flags: CommonFlags, folder: string): Promise<void> {
   await run(this, flags, async () => {
     const session = await openSession(this.system);
-    const trust = await trustOf(this.system, session);
+    const trust = await trustOf(this.system, session.home);
     const log = verifierOf(trust);
     const { checkpoint } = await session.api.info();
     await rememberCheckpoint(session, log, checkpoint.note);

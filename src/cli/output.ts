@@ -20,7 +20,9 @@ function line(context: Context, label: string, columns: readonly string[]): stri
   const tone = labelTones[label.split(' ')[0] ?? ''];
   const plain = label.padEnd(10);
   const first = context.system.colour && tone !== undefined ? `\u001b[${tones[tone]}m${plain}\u001b[0m` : plain;
-  return `  ${first} ${columns.map((column) => column.padEnd(30)).join(' ')}`.trimEnd();
+  // What is judged has a name in front, which is short.
+  const judged = label === 'ok' || label === 'no' || label === 'debt';
+  return `  ${first} ${columns.map((column, at) => column.padEnd(judged && at === 0 ? 12 : 30)).join(' ')}`.trimEnd();
 }
 
 /** The one short form of a digest; here because the fastest commands load nothing else. */
@@ -72,7 +74,7 @@ function printError(context: Context, error: CairnError): void {
   err(`error ${error.code}: ${error.message}`);
   const { rules = [], lines = [], findings = [] } = error.context as Told;
   for (const text of lines) err(`  | ${text}`);
-  for (const { rule, passed, found, nearest, fix } of rules) err(line(context, passed ? 'ok' : 'no', [rule.padEnd(14), found, ...(passed ? [] : [nearest ?? '', fix ?? ''].filter((one) => one !== ''))]));
+  for (const { rule, passed, found, nearest, fix } of rules) err(line(context, passed ? 'ok' : 'no', [rule, found, ...(passed ? [] : [nearest ?? '', fix ?? ''].filter((one) => one !== ''))]));
   for (const { what, fix } of findings) {
     err(line(context, 'no', [what]));
     err(line(context, '', [`mend: ${fix}`]));

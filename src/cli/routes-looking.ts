@@ -1,4 +1,4 @@
-import { buildCommand, buildRouteMap } from '@stricli/core';
+import { buildCommand, buildRouteMap, numberParser } from '@stricli/core';
 import { jsonFlag } from './output.ts';
 
 // The commands that look, prove and keep; none of them moves a release.
@@ -7,6 +7,7 @@ const json = { json: jsonFlag };
 const yes = (brief: string) => ({ kind: 'boolean', brief, default: false, withNegated: false }) as const;
 const text = (brief: string, placeholder: string) => ({ brief, placeholder, parse: String }) as const;
 const positional = <const P extends readonly ReturnType<typeof text>[]>(...parameters: P) => ({ kind: 'tuple', parameters }) as const;
+const reference = text('Digest or its first digits, production, production~1, production:17', 'reference');
 
 export const lookingRoutes = {
   status: buildCommand({
@@ -16,8 +17,26 @@ export const lookingRoutes = {
   }),
   verify: buildCommand({
     docs: { brief: 'Verify a release from its bytes: statements, signatures, log proofs' },
-    parameters: { flags: json, positional: positional(text('Release digest or its first digits', 'digest')) },
+    parameters: { flags: json, positional: positional(reference) },
     loader: () => import('./verify.ts').then((module) => module.verify),
+  }),
+  show: buildCommand({
+    docs: { brief: 'A release: components, layers, packages, evidence, where it ran' },
+    parameters: { flags: json, positional: positional(reference) },
+    loader: () => import('./show.ts').then((module) => module.show),
+  }),
+  trace: buildCommand({
+    docs: { brief: 'From a running process back to its commit, and who vouched for it' },
+    parameters: {
+      flags: { ...json, pid: { kind: 'parsed', parse: numberParser, brief: 'A process, instead of an environment', optional: true } },
+      positional: { kind: 'tuple', parameters: [{ ...text('Environment, or APPLICATION/ENVIRONMENT', 'environment'), optional: true }] },
+    },
+    loader: () => import('./trace.ts').then((module) => module.trace),
+  }),
+  diff: buildCommand({
+    docs: { brief: 'What differs between two releases: commits, packages, settings, files, evidence' },
+    parameters: { flags: json, positional: positional(reference, reference) },
+    loader: () => import('./diff.ts').then((module) => module.diff),
   }),
   ledger: buildRouteMap({
     docs: { brief: 'The log and the index over it' },

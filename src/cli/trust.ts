@@ -1,26 +1,31 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, isDigest, writeFileDurable } from '#core';
+import type { Home } from '#home';
 import { isConsistent, readCheckpoint, type Checkpoint, type LogVerifier } from '#log';
 import { currentTrust, parseTrustFile, requireChain, trustDigest, type Trust } from '#verify';
 import type { System } from './context.ts';
 import type { Session } from './session.ts';
 
 /**
- * The trust in force, from the repository's cairn.trust.json. This machine remembers what it saw: a file that is not signed on
- * from there is refused, whoever committed it.
+ * The trust in force, from the repository's cairn.trust.json; outside of a repository, from this machine's own home. The machine
+ * remembers what it saw: a file that is not signed on from there is refused, whoever committed it.
  */
-export async function trustOf(system: System, session: Session): Promise<Trust> {
-  const bytes = await readFile(join(system.directory, 'cairn.trust.json')).catch((cause: unknown) => {
-    throw new CairnError('not-initialized', 'there is no cairn.trust.json here', { cause, fix: 'cairn init' });
-  });
-  const file = parseTrustFile(bytes);
+export async function trustOf(system: System, home: Home): Promise<Trust> {
+  const file = parseTrustFile(await readFile(join(system.directory, 'cairn.trust.json')).catch(() => ownTrust(home)));
   const { origin } = file.genesis;
-  const path = join(session.home.paths.known, `${origin}.trust`);
+  const path = join(home.paths.known, `${origin}.trust`);
   const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   const trust = isDigest(known) ? requireChain(known, file) : currentTrust(file);
   if (known !== trustDigest(trust)) await writeFileDurable(path, `${trustDigest(trust)}\n`);
   return trust;
+}
+
+async function ownTrust(home: Home): Promise<Buffer> {
+  const text = await readFile(home.paths.trust, 'utf8').catch((cause: unknown) => {
+    throw new CairnError('not-initialized', 'there is no cairn.trust.json here', { cause, fix: 'cairn init' });
+  });
+  return Buffer.from(JSON.stringify({ genesis: JSON.parse(text) as unknown, rotations: [] }));
 }
 
 /** Takes a newer checkpoint only if the log grew from the one remembered: a fork or a rewritten past is refused. */

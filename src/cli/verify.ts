@@ -1,53 +1,101 @@
-import { bundleMediaType, parseBundle, subjectDigests } from '#attest';
-import { canonicalJson, CairnError, digestOf, shortDigest } from '#core';
-import { isIndex, parseManifest, registryClient } from '#oci';
-import { parsePolicy, personOf } from '#policy';
-import { verifierOf, verifyBundle } from '#verify';
-import type { Context } from './context.ts';
-import { row, run, type CommonFlags } from './output.ts';
-import { openSession, readDefinition, resolveRelease } from './session.ts';
-import { rememberCheckpoint, trustOf } from './trust.ts';
+import { bundleMediaType, parseBundle, parsePredicate, subjectDigests, type Bundle } from '#attest';
+import { CairnError, isDigest, type Digest } from '#core';
+import { isIndex, parseManifest, registryClient, type RegistryClient } from '#oci';
+import type { ReleaseDocument } from '#release';
+import { keyHint } from '#sign';
+import { verifyBundle } from '#verify';
+import { rehash, takeApart } from './anatomy.ts';
+import type { Context, System } from './context.ts';
+import { gather, says, type Vouched } from './evidence.ts';
+import { knownKeys, openFooting, publicKey, type Footing } from './footing.ts';
+import { count, row, run, short, size, type CommonFlags } from './output.ts';
+import { resolve } from './reference.ts';
+import { openSession, readDefinition, type Session } from './session.ts';
+
+/** What came of evidence, and none itself. */
+const recorded: ReadonlySet<string> = new Set(['request', 'intent', 'outcome']);
 
 /**
  * Checks a release from its bytes, believing only cairn.trust.json: the policy against its digest, the log against the
- * checkpoint remembered here, the index against the digest, every attached statement's signature and proof.
+ * checkpoint remembered here, the index against the digest and all that it leads to, every layer read and hashed again, every
+ * statement's signature and proof, as the ledger has it and as the registry shows it to other tools.
  */
 export async function verify(this: Context, flags: CommonFlags, reference: string): Promise<void> {
   await run(this, flags, async () => {
     const session = await openSession(this.system);
-    const { application } = await readDefinition(this.system);
-    const trust = await trustOf(this.system, session);
-    const log = verifierOf(trust);
-    const info = await session.api.info();
-    const checkpoint = await rememberCheckpoint(session, log, info.checkpoint.note);
-    const policyBytes = canonicalJson(await session.api.policy());
-    if (digestOf(policyBytes) !== trust.policy) throw new CairnError('verification-failed', "the server's policy is not the one in cairn.trust.json", { fix: 'Do not promote; compare cairn.trust.json with its history' });
-    const policy = parsePolicy(policyBytes);
-
-    const release = await resolveRelease(session.api, application, reference);
+    const { application, release } = await which(this.system, session, reference);
+    const footing = await openFooting(this.system, session);
     const registry = registryClient(session.url, application);
-    const { bytes, mediaType } = await registry.manifest(release);
-    const members = parseManifest(bytes, mediaType);
-    const keys = [...policy.people.flatMap((one) => one.keys), ...Object.values(trust.keys.admit)];
-    const statements = [];
-    for (const referrer of await registry.referrers(release)) {
-      if (referrer.artifactType !== bundleMediaType) continue;
-      const manifest = parseManifest((await registry.manifest(referrer.digest)).bytes);
-      const [layer] = isIndex(manifest) ? [] : manifest.layers;
-      if (layer === undefined) continue;
-      const verified = verifyBundle(parseBundle(await registry.blob(layer.digest)), { log, keys });
-      if (!subjectDigests(verified.statement).includes(release)) throw new CairnError('verification-failed', `the statement at log entry ${verified.logIndex} is about something else`);
-      const admitted = Object.entries(trust.keys.admit).find(([, key]) => key === verified.key)?.[0];
-      const signer = personOf(policy, verified.key)?.name ?? `admit-${admitted}`;
-      statements.push({ predicateType: verified.statement.predicateType, signer, logIndex: verified.logIndex, time: verified.time });
-    }
-    if (statements.length === 0) throw new CairnError('verification-failed', `nothing that this policy knows vouches for ${shortDigest(release)}`, { fix: 'cairn release' });
+    const { document, blobs, manifests } = await takeApart(registry, application, release);
+    const bytes = await rehash(registry, blobs);
+    const vouched = await gather(session, footing, document, release);
+    requireProvenance(footing, document, release, vouched);
+    const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)]);
+    const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
     if (!flags.json) {
       row(this, 'release', `${application} ${release}`);
-      row(this, 'parts', `${isIndex(members) ? members.manifests.length : 0} manifests`);
-      for (const one of statements.toSorted((a, b) => a.logIndex - b.logIndex)) row(this, 'ok', one.predicateType, `by ${one.signer}`, `logged ${one.logIndex}`);
-      row(this, 'log', `${info.origin}, ${checkpoint.size} entries`, 'grew from what this machine saw before');
+      row(this, 'ok', 'bytes', `${count(manifests, 'manifest')} and ${count(blobs.length, 'blob')}, ${size(bytes)}`, 'each re-hashed');
+      const evidence = vouched.filter(({ kind }) => !recorded.has(kind));
+      for (const one of evidence) row(this, 'ok', one.kind, says(one), `by ${one.signer}`, `logged ${one.logIndex}`);
+      if (evidence.length < vouched.length) row(this, 'ok', 'records', `${count(vouched.length - evidence.length, 'request')}, intents and outcomes`);
+      row(this, 'ok', 'log', `${count(footing.checkpoint.size, 'entry', 'entries')}, grown from what was seen before`, `checkpoint ${footing.checkpoint.root.toString('hex').slice(0, 12)}`);
+      if (strangers > 0) row(this, '', `${count(strangers, 'attached statement')} of strangers`, 'they count for nothing');
+      row(this, 'holds', `all of ${application} ${short(release)}`);
     }
-    return { release, statements, checkpoint: checkpoint.size };
+    return { application, release, statements, checkpoint: footing.checkpoint.size, root: footing.checkpoint.root.toString('hex'), strangers, manifests, blobs: { count: blobs.length, bytes } };
   });
+}
+
+/** A whole digest is looked at even where the ledger never heard of it: that nobody vouches for it is what has to be found out. */
+async function which(system: System, session: Session, reference: string): Promise<{ application: string; release: Digest }> {
+  const [, name, digest] = /^(?:([a-z0-9][a-z0-9-]*)@)?(.*)$/.exec(reference) ?? [];
+  if (!isDigest(digest)) return resolve(system, session, reference);
+  return { application: name ?? (await readDefinition(system)).application, release: digest };
+}
+
+function requireProvenance({ policy }: Footing, document: ReleaseDocument, release: Digest, vouched: readonly Vouched[]): void {
+  const builders = new Set(policy.people.filter(({ roles }) => roles.includes('builder')).map(({ name }) => name));
+  const built = vouched.filter(({ kind, signer }) => kind === 'provenance' && builders.has(signer));
+  if (built.length === 0) throw new CairnError('verification-failed', `nothing that this policy knows vouches for ${short(release)}`, { fix: 'cairn release' });
+  for (const { statement, signer } of built) {
+    const commit = parsePredicate('provenance', statement).buildDefinition.externalParameters.source.digest.gitCommit;
+    if (commit !== document.source.commit) {
+      throw new CairnError('verification-failed', `${signer} vouches for the commit ${commit.slice(0, 7)}, the release says ${document.source.commit.slice(0, 7)}`, { fix: 'Do not promote it; cairn audit' });
+    }
+  }
+}
+
+/**
+ * What other tools see beside the release. Whoever reaches the registry can attach there: what no known key claims counts for nothing
+ * and is only counted. What claims a known key and does not verify is a forgery, and is refused.
+ */
+async function readAttached(registry: RegistryClient, footing: Footing, subjects: readonly Digest[]): Promise<{ attached: Set<Digest>; strangers: number }> {
+  const attached = new Set<Digest>();
+  const keys = knownKeys(footing);
+  const hints = new Set(keys.map((key) => keyHint(publicKey(key))));
+  let strangers = 0;
+  for (const subject of new Set(subjects)) {
+    for (const referrer of await registry.referrers(subject)) {
+      const bundle = referrer.artifactType === bundleMediaType ? await readBundle(registry, referrer.digest) : undefined;
+      if (bundle === undefined || !hints.has(bundle.verificationMaterial.publicKey.hint)) {
+        strangers++;
+        continue;
+      }
+      const verified = verifyBundle(bundle, { log: footing.log, keys });
+      if (!subjectDigests(verified.statement).includes(subject)) throw new CairnError('verification-failed', `the statement at log entry ${verified.logIndex} is attached to ${short(subject)} and about something else`, { fix: 'cairn audit' });
+      attached.add(verified.envelope);
+    }
+  }
+  return { attached, strangers };
+}
+
+async function readBundle(registry: RegistryClient, digest: Digest): Promise<Bundle | undefined> {
+  const manifest = parseManifest((await registry.manifest(digest)).bytes);
+  const [layer] = isIndex(manifest) ? [] : manifest.layers;
+  try {
+    return layer === undefined ? undefined : parseBundle(await registry.blob(layer.digest, 64 << 20));
+  } catch (error) {
+    if (error instanceof CairnError && error.code === 'malformed-document') return undefined;
+    throw error;
+  }
 }
