@@ -1,4 +1,4 @@
-import { chmod, chown, lchown, readdir } from 'node:fs/promises';
+import { chmod, chown, lchown, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, canonicalJson, digestOf, ensureDurableDirectory, exists, type Clock, type Digest } from '#core';
 import { openIsolation, unconfined, type Isolation } from '#isolation';
@@ -116,7 +116,7 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
       }
       if (stage.network) for (const purl of await installedIn(source)) fetched.add(purl);
     }
-    const layer = stage.layer === undefined ? null : await layerOf(stage.name, source, stage.layer, 'app', store, uid);
+    const layer = stage.layer === undefined ? null : await layerOf(stage.name, await folderOf(source, stage.from), stage.layer, 'app', store, uid);
     if (layer !== null) layers.set(stage.name, layer);
     if (counter !== null) tests = counter.counts();
     options.progress({ kind: 'done', stage, milliseconds: clock.elapsed() - start, layer, tests: counter?.counts() ?? null });
@@ -142,6 +142,17 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
     startedAt,
     finishedAt: seconds(clock),
   };
+}
+
+/** A stage may have put a link in the folder's place, that leads out of the checkout. */
+async function folderOf(source: string, from: string | undefined): Promise<string> {
+  if (from === undefined) return source;
+  const folder = await realpath(join(source, from)).catch((cause: unknown) => {
+    throw new CairnError('stage-failed', `there is no folder ${from} to make a layer from`, { cause, fix: 'Mend from: in cairn.yaml' });
+  });
+  const base = await realpath(source);
+  if (folder !== base && !folder.startsWith(`${base}/`)) throw new CairnError('stage-failed', `the folder ${from} leads out of the repository`, { fix: 'Name the folder itself' });
+  return folder;
 }
 
 async function userOf(isolation: Isolation, application: string): Promise<number | null> {

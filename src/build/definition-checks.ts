@@ -20,6 +20,7 @@ function checkStages({ stages, toolchain }: Definition): Problem[] {
     if (stages.findIndex(({ name }) => name === stage.name) !== at) return [problem('name', `two stages are called ${stage.name}`, 'Call one of them otherwise')];
     if (stage.run === undefined && stage.name === 'test') return [problem('name', 'the stage test runs nothing', 'Give it run: with the command of the tests')];
     if (stage.run === undefined && stage.layer === undefined) return [problem('name', `the stage ${stage.name} neither runs nor makes a layer`, 'Give it run: or layer:')];
+    if (stage.from !== undefined && stage.layer === undefined) return [problem('from', `the stage ${stage.name} makes no layer that from: could be for`, 'Give it layer: [.]')];
     const tool = missingTool(stage.run ?? '', toolchain);
     return tool === undefined ? [] : [problem('run', `the stage ${stage.name} runs ${tool.program}, and toolchain names no ${tool.name}`, `toolchain: { ${tool.name}: ${tool.example} }`)];
   });

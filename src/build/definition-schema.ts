@@ -18,7 +18,8 @@ const stage = z.strictObject({
   name: name.describe('Its name; the stage named test runs the tests, whose outcome is signed'),
   run: z.string().optional().describe('A command of the shell; without it the stage only names files of the commit'),
   network: z.boolean().default(false).describe('Lends it registry, proxy and CA settings'),
-  layer: z.array(layerPath).min(1).optional().describe('Files and folders that become an image layer; a stage without makes none'),
+  from: layerPath.optional().describe('Folder that the paths of layer are in, and which they lose; absent: the top of the repository'),
+  layer: z.array(layerPath).min(1).optional().describe('Files and folders that become an image layer, "." for all; a stage without makes none'),
 });
 const timing = {
   intervalMs: z.int().positive().default(100).describe('Time between two probes'),

@@ -25,9 +25,11 @@ const leftOut = /(^|\/)node_modules\/\.package-lock\.json$/;
  */
 export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore, owner: number | null = null): Promise<Layer> {
   const entries = new Map<string, TarEntry>();
+  const from = { root, prefix, owner };
   for (const path of paths) {
-    await requireInside(root, path);
-    await collect({ root, prefix, owner }, path, entries);
+    if (path !== '.') await requireInside(root, path);
+    const all = path === '.' ? await readdir(root).catch(absent('.')) : [path];
+    for (const one of all) await collect(from, one, entries);
   }
   return packLayer(stage, [...entries.values()], store);
 }
@@ -74,9 +76,7 @@ async function collect(from: { root: string; prefix: string; owner: number | nul
   if (leftOut.test(path)) return;
   const { root, prefix, owner } = from;
   const file = join(root, path);
-  const found = await lstat(file).catch((cause: unknown) => {
-    throw new CairnError('stage-failed', `the layer names ${path}, which the stage did not make`, { cause, fix: 'Mend the layer list in cairn.yaml' });
-  });
+  const found = await lstat(file).catch(absent(path));
   if (owner !== null && found.uid !== owner) throw new CairnError('stage-failed', `${path} belongs to somebody else than the stages' user`, { fix: 'Let the stage copy the file instead of linking it' });
   addParents(prefix, path, entries);
   const name = `${prefix}/${path}`;
@@ -86,6 +86,12 @@ async function collect(from: { root: string; prefix: string; owner: number | nul
     entries.set(name, { path: name, kind: 'folder' });
     for (const child of await readdir(file)) await collect(from, `${path}/${child}`, entries);
   } else throw new CairnError('stage-failed', `${path} is neither file, folder nor link`, { fix: 'Let the stage remove it' });
+}
+
+function absent(path: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new CairnError('stage-failed', `the layer names ${path}, which the stage did not make`, { cause, fix: 'Mend the layer list in cairn.yaml' });
+  };
 }
 
 /** Refused here and not only when it is unpacked: a release that cannot run should not be made. */

@@ -1,4 +1,4 @@
-import { buildApplication, buildCommand, buildRouteMap } from '@stricli/core';
+import { buildApplication, buildCommand, buildRouteMap, numberParser } from '@stricli/core';
 import { jsonFlag } from './output.ts';
 import { lookingRoutes } from './routes-looking.ts';
 import { movingRoutes } from './routes-moving.ts';
@@ -6,14 +6,27 @@ import { movingRoutes } from './routes-moving.ts';
 // Every command is loaded when it is run: starting one must not pay for the others.
 
 const json = { json: jsonFlag };
+const personText = { kind: 'parsed', parse: String, brief: 'NAME=ROLE,ROLE@KEY.pub: one more person of the first policy; as often as needed', optional: true, variadic: true } as const;
+const soakMinutes = { kind: 'parsed', parse: numberParser, brief: 'Minutes that a release must have been confirmed in staging before production', optional: true } as const;
 
 const routes = {
-  init: buildCommand({ docs: { brief: 'Make keys, policy and trust, and write cairn.yaml' }, parameters: { flags: json }, loader: () => import('./init.ts').then((module) => module.init) }),
+  init: buildCommand({ docs: { brief: 'Make keys, policy and trust, and write cairn.yaml' }, parameters: { flags: { ...json, person: personText, soak: soakMinutes } }, loader: () => import('./init.ts').then((module) => module.init) }),
   up: buildCommand({ docs: { brief: 'Run the runner and the control server' }, parameters: { flags: {} }, loader: () => import('./up.ts').then((module) => module.up) }),
   release: buildCommand({
     docs: { brief: 'Build the commit into a signed, logged release digest' },
     parameters: { flags: { ...json, dirty: { kind: 'boolean', brief: 'Build the tree as it is, changes and all; the provenance says so, and production refuses it', optional: true, withNegated: false } } },
     loader: () => import('./release.ts').then((module) => module.release),
+  }),
+  key: buildRouteMap({
+    docs: { brief: 'Keys of people on this machine' },
+    routes: {
+      new: buildCommand({
+        docs: { brief: 'Make a key pair for a person' },
+        parameters: { flags: json, positional: { kind: 'tuple', parameters: [{ brief: 'Name of the person', placeholder: 'name', parse: String }] } },
+        loader: () => import('./key.ts').then((module) => module.newKey),
+      }),
+      list: buildCommand({ docs: { brief: 'List the keys that are here' }, parameters: { flags: json }, loader: () => import('./key.ts').then((module) => module.listKeys) }),
+    },
   }),
   ...movingRoutes,
   ...lookingRoutes,

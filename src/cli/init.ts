@@ -1,60 +1,126 @@
 import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Statement } from '#attest';
-import { noFaults, shortDigest, writeFileDurable, CairnError } from '#core';
-import { createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadServerKeys, personPublicKey, type Home, type Settings } from '#home';
+import { parseDefinition } from '#build';
+import { CairnError, exists, noFaults, writeFileDurable } from '#core';
+import { allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadServerKeys, personPublicKey, readPublicKey, thresholdOf, type FirstPolicy, type Home, type Settings } from '#home';
 import { openLedger } from '#ledger';
-import { policyDigest } from '#policy';
+import { policyDigest, type Person } from '#policy';
 import { spkiOf, type Signer } from '#sign';
 import { trustDigest, type Trust } from '#verify';
 import type { Context } from './context.ts';
-import { row, run, type CommonFlags } from './output.ts';
-import { passphrase, personName } from './session.ts';
+import { lookAt } from './init-found.ts';
+import { newPassphrase } from './key.ts';
+import { count, row, run, short, type CommonFlags } from './output.ts';
+import { personName } from './session.ts';
 
 const environments = [{ name: 'staging', port: 8081 }, { name: 'production', port: 8080 }];
 
-export async function init(this: Context, flags: CommonFlags): Promise<void> {
+export interface InitFlags extends CommonFlags {
+  readonly person?: readonly string[];
+  readonly soak?: number;
+}
+
+export async function init(this: Context, flags: InitFlags): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
+    const { directory } = system;
     const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label, ...columns));
-    await requireRepository(system.directory);
-    const since = `${system.clock.now().toISOString().slice(0, 19)}Z`;
-    const home = await createHome(system.home, { host: '127.0.0.1', ...ports(system.environment['CAIRN_PORT']), since });
+    await requireRepository(directory);
     const name = personName(system);
-    const secret = await passphrase(system, `A passphrase for ${name}'s key: `);
-    const person = await createPerson(home.paths.people, name, secret);
-    const recovery = await createPerson(home.paths.people, 'recovery', secret);
-    const trust = await genesis(home, name, await loadPerson(home.paths.people, name, secret), system.clock);
-    say('keys', name, person.created ? 'encrypted, outside the repository' : 'found on this machine');
-    if (recovery.created) say('recovery', join(home.paths.people, 'recovery.key'), 'move it to a safe place, offline');
-    say('policy', shortDigest(trust.policy), 'one person, staging before production');
+    const others = await Promise.all((flags.person ?? []).map((text) => readPerson(directory, text)));
+    if (!((flags.soak ?? 0) >= 0)) throw new CairnError('usage', '--soak is less than no time', { fix: 'Give minutes, such as --soak 10' });
+    const isNew = !(await exists(join(system.home, 'trust.json')));
+    if (!isNew && others.length > 0) throw new CairnError('conflict', `the policy of ${system.home} is made and signed already`, { fix: 'Set CAIRN_HOME to a folder of its own, and commit the cairn.trust.json that init then writes' });
 
-    const wrote: string[] = [];
-    if (await writeNew(join(system.directory, 'cairn.trust.json'), () => `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`)) wrote.push('cairn.trust.json');
-    if (await writeNew(join(system.directory, 'cairn.yaml'), () => definitionFor(system.directory))) wrote.push('cairn.yaml');
-    say('wrote', wrote.length === 0 ? 'nothing, all was there' : wrote.join(', '));
-    say('next', 'commit them, then cairn up');
-    return { home: home.paths.root, origin: home.settings.origin, policy: trust.policy, trust: trustDigest(trust), person: name, wrote };
+    const application = await definitionOf(this, say);
+    const since = `${system.clock.now().toISOString().slice(0, 19)}Z`;
+    const secret = await newPassphrase(system, name, join(system.home, 'people', `${name}.key`));
+    const home = await createHome(system.home, { host: '127.0.0.1', ...ports(system.environment['CAIRN_PORT']), since });
+    const { people } = home.paths;
+    const person = await createPerson(people, name, secret);
+    const recovery = await createPerson(people, 'recovery', secret);
+    const signer = await loadPerson(people, name, secret);
+    const first: Person = { name, roles: [...allRoles], keys: [await personPublicKey(people, name)] };
+    const wanted = { people: [first, ...others], environments: home.settings.environments.map((one) => one.name), tests: application.tests, soakMinutes: flags.soak ?? 0 };
+    const trust = isNew ? await genesis(home, wanted, signer, system.clock) : await readTrust(home);
+
+    const wrote = [...application.wrote];
+    if (await writeNew(join(directory, 'cairn.trust.json'), () => `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`)) wrote.push('cairn.trust.json');
+    say('key', name, person.created ? 'encrypted, outside the repository' : 'found on this machine', join(people, `${name}.key`));
+    if (recovery.created) say('recovery', 'replaces lost server keys', 'move it to a safe place, offline', join(people, 'recovery.key'));
+    if (isNew) tellPolicy(say, wanted, trust);
+    else say('policy', short(trust.policy), 'of this machine, as it was made');
+    say('trust', 'cairn.trust.json', 'log key, admit keys, policy digest');
+    say('next', wrote.length === 0 ? 'cairn up' : `commit ${wrote.join(' and ')}, then cairn up`);
+    return { home: home.paths.root, origin: home.settings.origin, policy: trust.policy, trust: trustDigest(trust), person: name, people: wanted.people.map((one) => one.name), found: application.found, hints: application.hints, wrote };
   });
 }
 
+function tellPolicy(say: (label: string, ...columns: string[]) => void, { people, tests, soakMinutes }: FirstPolicy, trust: Trust): void {
+  const threshold = thresholdOf(people);
+  say('policy', short(trust.policy), `${count(people.length, 'person', 'people')}, ${threshold === 1 ? 'thresholds of one' : 'two of role release for production'}`);
+  for (const { name, roles } of people.slice(1)) say('', name, roles.join(', '));
+  const asks = ['provenance', 'sbom', ...(tests ? ['tests'] : []), 'a clean commit', 'staging before', ...(soakMinutes > 0 ? [`${soakMinutes} minutes there`] : []), threshold === 1 ? '1 approval' : `${threshold} approvals`];
+  say('', 'production asks for', asks.join(', '));
+  if (!tests) say('', '', 'no tests: cairn.yaml has no stage test');
+  if (people.length === 1) say('', 'more people', 'cairn key new NAME, then in a new CAIRN_HOME: cairn init --person NAME=developer,release@NAME.pub');
+}
+
+interface Application {
+  readonly found: readonly string[];
+  readonly hints: readonly string[];
+  readonly tests: boolean;
+  readonly wrote: readonly string[];
+}
+
+/** The cairn.yaml that is there, or one that fits what is found. */
+async function definitionOf({ system }: Context, say: (label: string, ...columns: string[]) => void): Promise<Application> {
+  const path = join(system.directory, 'cairn.yaml');
+  const there = await readFile(path, 'utf8').catch(() => undefined);
+  const { what, hints, text } = there === undefined ? await lookAt(system.directory, { node: process.versions.node, environment: system.environment }) : { what: ['cairn.yaml'], hints: [], text: there };
+  const { components, stages } = parseDefinition(text);
+  if (there === undefined) await writeNew(path, () => text);
+  say('found', what.join(', '));
+  if (there === undefined) say('wrote', 'cairn.yaml', `${stages.map(({ name }) => name).join(', ')}; ${Object.keys(components).join(', ')}: each line explained`);
+  for (const hint of hints) say('see to', hint);
+  return { found: what, hints, tests: stages.some(({ name }) => name === 'test'), wrote: there === undefined ? ['cairn.yaml'] : [] };
+}
+
+/** `NAME=ROLE,ROLE@PUBLICKEY.pub` */
+async function readPerson(directory: string, text: string): Promise<Person> {
+  const [, name = '', given = '', path = ''] = /^([a-z0-9][a-z0-9-]{0,62})=([a-z,]+)@(.+)$/.exec(text) ?? [];
+  const roles = allRoles.filter((role) => given.split(',').includes(role));
+  const unknown = given.split(',').filter((role) => !(allRoles as readonly string[]).includes(role));
+  if (path === '' || unknown.length > 0) {
+    const what = path === '' ? `"${text}" is no person` : `"${unknown[0]}" is no role`;
+    throw new CairnError('usage', what, { fix: `--person NAME=ROLE,ROLE@KEY.pub, with roles of: ${allRoles.join(', ')}` });
+  }
+  return { name, roles, keys: [await readPublicKey(resolve(directory, path))] };
+}
+
+async function readTrust(home: Home): Promise<Trust> {
+  return JSON.parse(await readFile(home.paths.trust, 'utf8')) as Trust;
+}
+
 /** The first entries of the log: the policy and the trust document, signed by the first person. Done once a home. */
-async function genesis(home: Home, name: string, signer: Signer, clock: Context['system']['clock']): Promise<Trust> {
+async function genesis(home: Home, first: FirstPolicy, signer: Signer, clock: Context['system']['clock']): Promise<Trust> {
   const { paths, settings } = home;
-  const saved = await readFile(paths.trust, 'utf8').catch(() => undefined);
-  if (saved !== undefined) return JSON.parse(saved) as Trust;
-  const names = settings.environments.map((one) => one.name);
-  const keys = await loadServerKeys(paths.keys, names);
-  const policy = genesisPolicy({ name, key: await personPublicKey(paths.people, name) }, names);
-  const trust = genesisTrust(settings, keys, policy, { key: await personPublicKey(paths.people, name), recovery: await personPublicKey(paths.people, 'recovery') });
-  const statements: Statement[] = [
-    { predicateType: predicateTypes.policy, subject: [subjectOf('policy', policyDigest(policy))], predicate: policy },
-    { predicateType: predicateTypes.trust, subject: [subjectOf('trust', trustDigest(trust))], predicate: trust },
-  ];
+  const keys = await loadServerKeys(paths.keys, first.environments);
+  const key = spkiOf(signer.publicKey).toString('base64');
+  const rotation = { key, recovery: await personPublicKey(paths.people, 'recovery') };
   const ledger = await openLedger({ path: paths.ledger, keys: { origin: settings.origin, log: keys.log, time: keys.time }, record: keys.record, clock, faults: noFaults });
+  let trust: Trust;
   try {
     // A genesis that was cut off before the file below was written is found in the log, not made twice.
-    if ((await ledger.checkpoint()) === undefined) await ledger.commit(statements.map((one) => ({ envelope: signEnvelope(makeStatement(one), signer), key: spkiOf(signer.publicKey).toString('base64') })));
+    const made = (await ledger.checkpoint()) !== undefined;
+    const policy = made ? await ledger.policy() : genesisPolicy(first);
+    trust = genesisTrust(settings, keys, policy, rotation);
+    const statements: Statement[] = [
+      { predicateType: predicateTypes.policy, subject: [subjectOf('policy', policyDigest(policy))], predicate: policy },
+      { predicateType: predicateTypes.trust, subject: [subjectOf('trust', trustDigest(trust))], predicate: trust },
+    ];
+    if (!made) await ledger.commit(statements.map((one) => ({ envelope: signEnvelope(makeStatement(one), signer), key })));
   } finally {
     await ledger.close();
   }
@@ -68,33 +134,10 @@ async function requireRepository(directory: string): Promise<void> {
   });
 }
 
-async function writeNew(path: string, text: () => string | Promise<string>): Promise<boolean> {
-  const there = await access(path).then(() => true, () => false);
-  if (!there) await writeFileDurable(path, await text());
+async function writeNew(path: string, text: () => string): Promise<boolean> {
+  const there = await exists(path);
+  if (!there) await writeFileDurable(path, text());
   return !there;
-}
-
-async function definitionFor(directory: string): Promise<string> {
-  const text = await readFile(join(directory, 'package.json'), 'utf8').catch((cause: unknown) => {
-    throw new CairnError('invalid-configuration', 'there is no package.json here; other applications need a cairn.yaml written by hand', { cause, fix: 'See examples/hello/cairn.yaml' });
-  });
-  const { name = 'application', scripts } = JSON.parse(text) as { name?: string; scripts?: { start?: string } };
-  const command = (scripts?.start ?? 'node server.js').split(' ');
-  return `# What Cairn builds and runs.
-application: ${name.replace(/^@[^/]*\//, '').toLowerCase().replaceAll(/[^a-z0-9-]/g, '-')}
-
-# Tools of the build and the runtime, by exact version; their hashes are part of the release.
-toolchain: { node: 26.10.0 }
-
-# Each stage makes one layer of the paths that it names. Only stages with "network: true" may download.
-stages:
-  - { name: dependencies, run: npm ci --omit=dev --ignore-scripts --no-audit --no-fund, network: true, layer: [node_modules] }
-  - { name: application, layer: [${command.slice(1).join(', ')}, package.json] }
-
-# What runs. PORT and HOST are given to it; it is live when its health path answers.
-components:
-  web: { kind: web, command: [${command.join(', ')}], health: { path: / }, instances: 1 }
-`;
 }
 
 /** With CAIRN_PORT, the environments take the ports behind it: two homes on one machine stay apart. */

@@ -1,29 +1,47 @@
-import { policyDigest, type Policy } from '#policy';
+import { policyDigest, type Person, type Policy, type Rule } from '#policy';
 import { spkiOf } from '#sign';
 import type { Trust } from '#verify';
 import type { Settings } from './home.ts';
 import type { ServerKeys } from './server-keys.ts';
 
-/** The first policy: one person with every role, each environment after the one before it. */
-export function genesisPolicy(person: { name: string; key: string }, environments: readonly string[]): Policy {
+export interface FirstPolicy {
+  /** Whoever made the home comes first. */
+  readonly people: readonly Person[];
+  readonly environments: readonly string[];
+  /** Whether the last environment asks for tests that passed: not where an application has none. */
+  readonly tests: boolean;
+  /** How long a release must have been confirmed in the environment before; 0: no rule. */
+  readonly soakMinutes: number;
+}
+
+export const allRoles = ['builder', 'developer', 'security', 'release'] as const;
+
+/** The first policy: each environment after the one before it. The last one also asks that it is a commit, with tests and approvals. */
+export function genesisPolicy({ people, environments, tests, soakMinutes }: FirstPolicy): Policy {
+  const threshold = thresholdOf(people);
   return {
     kind: 'policy',
     version: 1,
-    people: [{ name: person.name, roles: ['builder', 'developer', 'security', 'release'], keys: [person.key] }],
+    people: people.map((one) => ({ ...one, roles: [...one.roles], keys: [...one.keys] })),
     environments: environments.map((name, at) => {
       const before = environments[at - 1];
-      return {
-        name,
-        promote: 'release' as const,
-        rollback: 'release' as const,
-        rules: [
-          { kind: 'provenance' as const, role: 'builder' as const, blocksRollback: true },
-          ...(before === undefined ? [] : [{ kind: 'confirmed-in' as const, environment: before, blocksRollback: false }]),
-        ],
-      };
+      const rules: Rule[] = [{ kind: 'provenance', role: 'builder', blocksRollback: true }, { kind: 'sbom', blocksRollback: false }];
+      if (at === environments.length - 1) {
+        if (tests) rules.push({ kind: 'tests', role: 'builder', blocksRollback: false });
+        rules.push({ kind: 'clean', blocksRollback: false });
+      }
+      if (before !== undefined) rules.push({ kind: 'confirmed-in', environment: before, blocksRollback: false });
+      if (before !== undefined && soakMinutes > 0) rules.push({ kind: 'soak', environment: before, minutes: soakMinutes, blocksRollback: false });
+      if (at === environments.length - 1) rules.push({ kind: 'approvals', role: 'release', threshold, blocksRollback: false });
+      return { name, promote: 'release' as const, rollback: 'release' as const, rules };
     }),
-    quorum: [{ role: 'release', threshold: 1 }],
+    quorum: [{ role: 'release', threshold }],
   };
+}
+
+/** Two people where there are two who release: one alone could not be outvoted, and more would wait for holidays. */
+export function thresholdOf(people: readonly Person[]): number {
+  return people.filter(({ roles }) => roles.includes('release')).length >= 2 ? 2 : 1;
 }
 
 /** Version 1 of trust: what clients take on first use from the repository. */
