@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
 import { rollback } from './rollback.ts';
 
@@ -19,6 +20,7 @@ export interface Report {
 type Benchmark = (count: number, say: (line: string) => void) => Promise<Report>;
 
 const benchmarks: Readonly<Record<string, { readonly run: Benchmark; readonly count: number }>> = {
+  gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
   rollback: { run: rollback, count: 200 },
 };
