@@ -69,7 +69,7 @@ export async function rehash(registry: RegistryClient, blobs: readonly Descripto
     const found = await digestOfStream(await present(digest, registry.blobStream(digest)));
     if (found.digest !== digest || found.size !== size) {
       throw new CairnError('digest-mismatch', `the blob ${short(digest)} has ${found.size} bytes with the digest ${short(found.digest)}`, {
-        fix: 'cairn audit tells what else is damaged; restore it from a backup, or release the commit again: the same bytes get the same digest',
+        fix: 'cairn audit names the file and what mends it',
         context: { expected: digest, actual: found.digest },
       });
     }
@@ -82,6 +82,6 @@ export async function rehash(registry: RegistryClient, blobs: readonly Descripto
 async function present<T>(digest: Digest, reading: Promise<T>): Promise<T> {
   return reading.catch((cause: unknown) => {
     if (!(cause instanceof CairnError) || cause.code !== 'not-found') throw cause;
-    throw new CairnError('verification-failed', `the registry lacks ${short(digest)}`, { cause, fix: 'Restore it from a backup, or release the commit again: the same bytes get the same digest' });
+    throw new CairnError('verification-failed', `the registry lacks ${short(digest)}`, { cause, fix: 'Release the commit again: the same bytes get the same digest; or restore a backup' });
   });
 }

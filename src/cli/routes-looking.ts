@@ -38,6 +38,11 @@ export const lookingRoutes = {
     parameters: { flags: json, positional: positional(reference, reference) },
     loader: () => import('./diff.ts').then((module) => module.diff),
   }),
+  audit: buildCommand({
+    docs: { brief: 'Check everything from its bytes: log, signatures, index, blobs, journal' },
+    parameters: { flags: json },
+    loader: () => import('./audit.ts').then((module) => module.audit),
+  }),
   ledger: buildRouteMap({
     docs: { brief: 'The log and the index over it' },
     routes: {

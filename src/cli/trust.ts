@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CairnError, isDigest, writeFileDurable } from '#core';
 import type { Home } from '#home';
 import { isConsistent, readCheckpoint, type Checkpoint, type LogVerifier } from '#log';
-import { currentTrust, parseTrustFile, requireChain, trustDigest, type Trust } from '#verify';
+import { currentTrust, parseTrustFile, requireChain, trustDigest, type Trust, type TrustFile } from '#verify';
 import type { System } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -12,13 +12,17 @@ import type { Session } from './session.ts';
  * remembers what it saw: a file that is not signed on from there is refused, whoever committed it.
  */
 export async function trustOf(system: System, home: Home): Promise<Trust> {
-  const file = parseTrustFile(await readFile(join(system.directory, 'cairn.trust.json')).catch(() => ownTrust(home)));
+  const file = await trustFileOf(system, home);
   const { origin } = file.genesis;
   const path = join(home.paths.known, `${origin}.trust`);
   const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   const trust = isDigest(known) ? requireChain(known, file) : currentTrust(file);
   if (known !== trustDigest(trust)) await writeFileDurable(path, `${trustDigest(trust)}\n`);
   return trust;
+}
+
+export async function trustFileOf(system: System, home: Home): Promise<TrustFile> {
+  return parseTrustFile(await readFile(join(system.directory, 'cairn.trust.json')).catch(() => ownTrust(home)));
 }
 
 async function ownTrust(home: Home): Promise<Buffer> {

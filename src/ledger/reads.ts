@@ -23,6 +23,15 @@ export interface StoredRelease {
   readonly logIndex: number;
 }
 
+export interface StoredRevision {
+  readonly application: string;
+  readonly environment: string;
+  readonly number: number;
+  readonly state: string;
+  readonly release: Digest;
+  readonly content: Digest;
+}
+
 /**
  * The ledger as it rests on the disk, for those who check it or look around in it: read only, beside a server that writes, every
  * call a snapshot of its own. @throws CairnError `storage` wherever the file is damaged
@@ -33,6 +42,8 @@ export interface LedgerReader {
   checkpoints(): Promise<{ size: number; note: string }[]>;
   tiles(): Promise<{ level: number; idx: number; hashes: Uint8Array }[]>;
   envelopes(from: number, limit: number): Promise<StoredEnvelope[]>;
+  /** Of the index: each revision, by place and number. */
+  revisions(): Promise<StoredRevision[]>;
   /** Newest first. */
   releases(limit: number, application?: string): Promise<StoredRelease[]>;
   /** Folds the log again beside the index, without writing: whether the index is what the log says. */
@@ -52,6 +63,9 @@ export async function openReader(path: string): Promise<LedgerReader> {
       read(() => database.selectFrom('envelopes').leftJoin('leaves', 'leaves.idx', 'envelopes.idx')
         .select(['envelopes.idx as logIndex', 'digest', 'key', 'envelopes.body as body', 'leaves.body as leaf']).where('envelopes.idx', '>=', from).orderBy('envelopes.idx').limit(limit).execute())
         .then((rows) => rows.map((row) => ({ ...row, leaf: row.leaf ?? new Uint8Array() }))),
+    revisions: () =>
+      read(() => database.selectFrom('revisions').select(['application', 'environment', 'number', 'state', 'release', 'content']).orderBy('application').orderBy('environment').orderBy('number').execute())
+        .then((rows) => rows.map((row) => ({ ...row, release: row.release as Digest, content: row.content as Digest }))),
     releases: (limit, application) => read(() => releases(database, limit, application)),
     refold: (recordKey) => read(() => refold(path, recordKey)),
     close: () => database.destroy(),

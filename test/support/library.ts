@@ -2,17 +2,18 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, type Statement } from '#attest';
+import { bundleManifest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, type Statement } from '#attest';
 import { imageOf, layerOf } from '#build';
 import { canonicalJson, digestOf, noFaults, type Clock, type Digest } from '#core';
 import { createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
-import { emptyBytes, fileRepositories, fileStore, mediaTypes, type ContentStore } from '#oci';
+import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest } from '#policy';
 import { delivery, makeRelease, type Gateway, type Moved, type SignedStatement } from '#release';
 import { embeddedRegistry, fileSecrets, startServer, type RunnerState } from '#server';
-import { spkiOf, type Signer } from '#sign';
+import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
 
@@ -75,6 +76,8 @@ export interface Library {
   promote(release: Digest, environment: 'staging' | 'production', configuration?: Readonly<Record<string, string>>): Promise<Moved>;
   rollback(environment: 'staging' | 'production'): Promise<Moved>;
   cairn(...parameters: string[]): Promise<Ran>;
+  /** In another folder, with another home, or with the server at another port. */
+  cairnAt(where: { cwd?: string; home?: string; port?: number }, ...parameters: string[]): Promise<Ran>;
   /** Runs a command with --json, which must succeed. */
   json<T>(...parameters: string[]): Promise<T>;
   /** Runs a command that must fail so, and say what mends it. */
@@ -199,9 +202,20 @@ export async function library(t: TestContext): Promise<Library> {
     return { commit, release: made.digest };
   }
 
+  async function cairnAt({ cwd = repository, home: other, port }: { cwd?: string; home?: string; port?: number }, ...parameters: string[]): Promise<Ran> {
+    const env = { ...environment, ...(other !== undefined && { CAIRN_HOME: other }) };
+    if (port === undefined) return runCairn(cwd, env, parameters);
+    await writeFile(home.paths.settings, JSON.stringify({ ...home.settings, port }));
+    try {
+      return await runCairn(cwd, env, parameters);
+    } finally {
+      await writeFile(home.paths.settings, JSON.stringify(home.settings));
+    }
+  }
+
   const cairn = (...parameters: string[]) => runCairn(repository, environment, parameters);
   return {
-    folder, repository, home, url, ledger, store, signer, release, cairn,
+    folder, repository, home, url, ledger, store, signer, release, cairn, cairnAt,
     promote: async (digest, place, configuration = {}) => {
       const { head } = await ledger.timeline(application, place);
       const predicate = { action: 'promote' as const, application, environment: place, by: user, nonce: randomBytes(8).toString('hex'), head, configuration, secrets: {}, restores: null, reason: null };
@@ -222,6 +236,24 @@ export async function library(t: TestContext): Promise<Library> {
       return error;
     },
   };
+}
+
+/** Attaches a statement as anybody can who reaches the registry: signed by a key that nobody knows, in a log of its own making. */
+export async function attach(shop: Library, release: Digest, statement: Statement): Promise<void> {
+  const stranger = generateSigner('ecdsa');
+  const folder = await mkdtemp('/tmp/cairn-f-');
+  const keys = { origin: shop.home.settings.origin, log: generateSigner('ed25519'), time: generateSigner('ed25519') };
+  const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
+  const forged = await openLedger({ path: join(folder, 'ledger.sqlite'), keys, record: stranger, clock, faults: noFaults });
+  const [logged] = await forged.commit([sign(statement, stranger)]);
+  await forged.close();
+  await rm(folder, { recursive: true });
+  const registry = registryClient(shop.url, application);
+  const bytes = canonicalJson(logged?.bundle);
+  const { bytes: index, mediaType } = await registry.manifest(release);
+  const blob = { digest: digestOf(bytes), size: bytes.byteLength };
+  await registry.pushBlob(blob.digest, blob.size, async () => Readable.from([bytes]));
+  await registry.pushReferrer(bundleManifest({ mediaType, digest: release, size: index.byteLength }, blob, statement.predicateType, '2026-01-01T00:00:00Z'), release);
 }
 
 const definition = `application: ${application}
