@@ -1,49 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http';
-import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { digestOf, type Clock } from '#core';
-import { createGateway, type Backend, type Route } from '#gateway';
-
-const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
-
-async function application(t: TestContext, listener: RequestListener): Promise<string> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-function backend(name: string, ...origins: string[]): Backend {
-  return { application: 'shop', component: 'web', content: digestOf(name), release: digestOf(`release ${name}`), origins, directory: null };
-}
-
-/** All of the environment goes to one backend. */
-function whole(to: Backend | undefined): Route[] {
-  return to === undefined ? [] : [{ host: null, path: '/', split: [{ backend: to, weight: 100 }], assets: null }];
-}
-
-async function opened(t: TestContext) {
-  const gateway = createGateway({ clock });
-  const { port } = await gateway.listen('production', '127.0.0.1', 0);
-  t.after(() => gateway.close(100));
-  return { gateway, port, url: `http://127.0.0.1:${port}` };
-}
-
-/** With node:http, since fetch forbids some of the headers that matter here. */
-async function call(url: string, headers: Record<string, string> = {}, method = 'GET', path = '/'): Promise<IncomingMessage & { body: string }> {
-  const request = httpRequest(new URL(url), { method, headers, path, agent: false });
-  request.end();
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  return Object.assign(response, { body: await text(response) });
-}
+import { digestOf } from '#core';
+import { application, backend, call, exchange, opened, whole } from './fixture.ts';
 
 test('without a route it answers 503, and says what to do', async (t) => {
   const { url } = await opened(t);
@@ -100,9 +64,7 @@ test('the absolute form names the host; what is no target is refused', async (t)
 test('two Host headers are refused, since each side might believe another', async (t) => {
   const { gateway, port } = await opened(t);
   gateway.route('production', whole(backend('one', await application(t, (_, response) => response.end('reached')))));
-  const socket = connect(port, '127.0.0.1');
-  socket.end('GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n');
-  assert.match(await text(socket), /^HTTP\/1\.1 400 /);
+  assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 400 /);
 });
 
 test('bodies stream both ways, and a slow reader slows the application', async (t) => {
@@ -212,7 +174,7 @@ test('a client that leaves frees the application', async (t) => {
   assert.equal(gateway.counts(digestOf('one')).inFlight, 0);
 });
 
-test('after a swap no request reaches the old side, and those in flight finish there', async (t) => {
+test('after a switch no request reaches the old side, and those in flight finish there', async (t) => {
   const { gateway, url } = await opened(t);
   let release: () => void = () => {};
   const old = await application(t, (_, response) => (release = () => response.end('old')));
@@ -243,7 +205,7 @@ test('draining ends at its deadline, and never touches the live side', async (t)
   assert.equal((await call(url)).body, 'new');
 });
 
-test('a hundred swaps under 32 connections lose and misdirect no request', async (t) => {
+test('a hundred switches under 32 connections lose and misdirect no request', async (t) => {
   const { gateway, url } = await opened(t);
   const sides = await Promise.all(
     ['left', 'right'].map(async (name) => backend(name, await application(t, (_, response) => response.end(name)))),

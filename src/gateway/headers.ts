@@ -31,6 +31,8 @@ let lastHost = '';
 /** What the application is sent, or nothing where the request can't be passed on safely (the answer is 400). */
 export function forwardedRequest(request: IncomingMessage, secure: boolean): Forwarded | undefined {
   const { headers } = request;
+  // Node's parser lets HTTP/0.9 and 2.0 pass, whose framing is not what it then does.
+  if (request.httpVersionMajor !== 1) return undefined;
   let path = request.url ?? '/';
   let host = headers.host ?? '';
   // RFC 9112, 3.2.2: the absolute form names the host, whatever the Host header says.
