@@ -1,58 +1,17 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { fixedClock } from '#core';
-import { memoryStore } from '#oci';
-import { buildApplication, resolveCommit } from '#build';
+import { test } from 'node:test';
+import { resolveCommit } from '#build';
+import { buildOf, git, plainHost, repository, scratch, yamlFor } from './fixture.ts';
 
-const scratch = await mkdtemp('/tmp/cairn-build-test-');
-after(() => rm(scratch, { recursive: true, force: true }));
-const plainHost = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: scratch };
-const clock = fixedClock('2026-01-02T03:04:05Z');
-const yaml = (run: string, network = false) => `application: built
-toolchain: { node: ${process.versions.node} }
-stages: [{ name: one, run: "${run}", network: ${network}, layer: [out] }]
-components: { web: { kind: web, command: [node, out/server.js], health: { path: / } } }
-`;
-
-function git(folder: string, ...parameters: string[]): void {
-  execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'init.defaultBranch=main', ...parameters], { cwd: folder });
-}
-
-async function repository(name: string, files: Record<string, string>): Promise<string> {
-  const folder = join(scratch, name);
-  await mkdir(folder);
-  git(folder, 'init', '-q');
-  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
-  git(folder, 'add', '.');
-  git(folder, 'commit', '-qm', 'First');
-  return folder;
-}
-
-/** A stand-in for Node that is small to compress and starts the real one. */
-async function smallNode(): Promise<string> {
-  const file = join(scratch, 'node');
-  await writeFile(file, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
-  await chmod(file, 0o755);
-  return file;
-}
-
-async function build(folder: string, host: Record<string, string | undefined> = {}) {
-  const store = memoryStore();
-  const lines: string[] = [];
-  const built = await buildApplication({
-    repository: folder, commit: await resolveCommit(plainHost, folder), application: 'built', store, cache: await mkdtemp(join(scratch, 'cache-')), host: { ...plainHost, ...host },
-    users: join(scratch, 'users'), nodeBinary: await smallNode(), platform: { os: 'linux', architecture: 'amd64' }, clock, signal: new AbortController().signal,
-    progress: (event) => event.kind === 'line' && lines.push(event.line),
-  });
-  return { built, lines, digest: built.components[0]?.manifest.digest };
-}
+const application = 'built';
+const yaml = (run: string, network = false) => yamlFor(application, run, network);
+const build = (folder: string, host: Record<string, string | undefined> = {}) => buildOf(folder, { application, host });
 
 test('the same files give the same component, whatever the commit, the clock and the umask', async () => {
   const files = { 'cairn.yaml': yaml('mkdir out && cp server.js out/ && date > out/when && umask > out/mask'), 'server.js': 'serve();\n' };
-  const first = await repository('first', { ...files, 'cairn.yaml': yaml('mkdir out && cp server.js out/ && umask > out/mask') });
+  const first = await repository({ ...files, 'cairn.yaml': yaml('mkdir out && cp server.js out/ && umask > out/mask') });
   const before = await build(first);
   git(first, 'commit', '-qm', 'Nothing', '--allow-empty');
   const mask = process.umask(0o077);
@@ -66,18 +25,18 @@ test('the same files give the same component, whatever the commit, the clock and
 
 test('a stage sees neither keys nor passphrases, and network settings only if it declares the network', async () => {
   const host = { CAIRN_PASSPHRASE: 'stone', NPM_TOKEN: 'x', HTTPS_PROXY: 'http://proxy.example:1', TZ: 'Asia/Tokyo' };
-  const folder = await repository('closed', { 'cairn.yaml': yaml('env; mkdir out') });
+  const folder = await repository({ 'cairn.yaml': yaml('env; mkdir out') });
   const closed = await build(folder, host);
   assert.ok(closed.lines.includes('TZ=UTC'));
   assert.ok(!closed.lines.some((line) => /stone|NPM_TOKEN|proxy/.test(line)));
-  const open = await build(await repository('open', { 'cairn.yaml': yaml('env; mkdir out', true) }), host);
+  const open = await build(await repository({ 'cairn.yaml': yaml('env; mkdir out', true) }), host);
   assert.ok(open.lines.includes('HTTPS_PROXY=http://proxy.example:1'));
   assert.ok(!open.lines.some((line) => /stone|NPM_TOKEN/.test(line)));
   assert.deepEqual(open.built.environment, ['HTTPS_PROXY']);
 });
 
 test('a stage that fails shows its last lines, and leaves neither folder nor process behind', async () => {
-  const folder = await repository('failing', { 'cairn.yaml': yaml('sleep 300 & echo $!; echo no luck; exit 3') });
+  const folder = await repository({ 'cairn.yaml': yaml('sleep 300 & echo $!; echo no luck; exit 3') });
   const failure = await build(folder).then(() => undefined, (error: { code: string; context: { lines: string[] } }) => error);
   assert.equal(failure?.code, 'stage-failed');
   assert.equal(failure.context.lines.at(-1), 'no luck');
@@ -88,7 +47,7 @@ test('a stage that fails shows its last lines, and leaves neither folder nor pro
 });
 
 test("a clone's own git configuration does not change what is built", async () => {
-  const folder = await repository('filtered', { 'cairn.yaml': yaml('mkdir out && cp server.js out/'), 'server.js': 'a\nb\n', '.gitattributes': 'server.js filter=evil text\n' });
+  const folder = await repository({ 'cairn.yaml': yaml('mkdir out && cp server.js out/'), 'server.js': 'a\nb\n', '.gitattributes': 'server.js filter=evil text\n' });
   const plain = await build(folder);
   git(folder, 'config', 'filter.evil.smudge', 'echo evil');
   git(folder, 'config', 'core.autocrlf', 'true');
@@ -96,7 +55,7 @@ test("a clone's own git configuration does not change what is built", async () =
 });
 
 test('a changed tree, a folder without a repository and one without a commit are told apart', async () => {
-  const folder = await repository('dirty', { 'cairn.yaml': yaml('mkdir out') });
+  const folder = await repository({ 'cairn.yaml': yaml('mkdir out') });
   await writeFile(join(folder, 'new'), '');
   await assert.rejects(resolveCommit(plainHost, folder), { code: 'dirty-tree', message: /new/ });
   const empty = join(scratch, 'empty');
@@ -107,14 +66,14 @@ test('a changed tree, a folder without a repository and one without a commit are
 });
 
 test('a daemon that a stage leaves in a session of its own does not live to see the signing', async () => {
-  const folder = await repository('daemon', { 'cairn.yaml': yaml('mkdir out; setsid sleep 300 & sleep 0.2; pgrep -f [s]leep.300 || true') });
+  const folder = await repository({ 'cairn.yaml': yaml('mkdir out; setsid sleep 311 & sleep 0.2; pgrep -fx "sleep 311" || true') });
   const { lines } = await build(folder);
   for (const pid of lines) assert.match(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone) Z'), /\) [ZX]/);
 });
 
 test('a layer takes nothing from outside the checkout, by path or by link', async () => {
-  const through = await repository('through', { 'cairn.yaml': yaml('ln -s /etc link').replace('[out]', '[link/hostname]') });
+  const through = await repository({ 'cairn.yaml': yaml('ln -s /etc link').replace('[out]', '[link/hostname]') });
   await assert.rejects(build(through), { code: 'invalid-configuration' });
-  const link = await repository('link', { 'cairn.yaml': yaml('mkdir out; ln -s /etc/hostname out/name') });
+  const link = await repository({ 'cairn.yaml': yaml('mkdir out; ln -s /etc/hostname out/name') });
   await assert.rejects(build(link), { code: 'stage-failed', message: /leads out/ });
 });

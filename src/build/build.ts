@@ -67,7 +67,7 @@ export async function buildApplication(options: BuildOptions): Promise<Built> {
   await ensureDurableDirectory(cache);
   const isolation = await openIsolation({ folder: users });
   const uid = await userOf(isolation, application);
-  return withWorkspace({ application, waitMs: 120_000, signal, uid }, (workspace) => buildIn(workspace, { isolation, uid }, options)).catch((error: unknown) => {
+  return withWorkspace({ application, waitMs: 120_000, signal }, (workspace) => buildIn(workspace, { isolation, uid }, options)).catch((error: unknown) => {
     const { code, path = cache } = error as NodeJS.ErrnoException;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     throw new CairnError('storage-full', `the disk is full: ${path}; nothing was published`, { cause: error, fix: 'Free space, then: cairn release' });
@@ -111,8 +111,8 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
         };
         await runStage({ name: stage.name, run: stage.run, directory: source, environment: around.environment(stage), confined, signal, line });
       } finally {
-        await takeBack();
         await confined.close();
+        await takeBack();
       }
       if (stage.network) for (const purl of await installedIn(source)) fetched.add(purl);
     }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { statfs } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CairnError } from '#core';
 import type { Confined } from '#isolation';
 import { endStrays, kill } from './strays.ts';
@@ -44,21 +45,26 @@ export async function runStage(stage: StageRun): Promise<void> {
       child.once('exit', resolve);
     });
     stop();
-    await endStrays(stage.environment['HOME'] ?? '', confined.uid);
-    await output;
+    const tooMuch = (await confined.memoryKills()) > 0;
+    // Ends whatever is left in the kernel's group, where there is one: nobody leaves that.
+    await confined.close();
+    await endStrays(stage.environment['HOME'] ?? '');
+    // Who escaped both may still hold the other end.
+    await Promise.race([output, sleep(2000, undefined, { ref: false })]);
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
     if (signal.aborted) throw interrupted();
-    if (code !== 0) throw await failure(stage, code, lines);
+    if (code !== 0) throw await failure(stage, { code, tooMuch, lines });
   } finally {
     signal.removeEventListener('abort', stop);
   }
 }
 
-async function failure({ name, run, directory, confined }: StageRun, code: number | null, lines: readonly string[]): Promise<CairnError> {
+async function failure({ name, run, directory, confined }: StageRun, { code, tooMuch, lines }: { code: number | null; tooMuch: boolean; lines: readonly string[] }): Promise<CairnError> {
   const { bavail, bsize } = await statfs(directory);
   if (bavail * bsize < 1 << 20 && lines.some((line) => /no space left|ENOSPC/i.test(line))) {
     return new CairnError('storage-full', `stage ${name} found the disk of ${directory} full; nothing was published`, { context: { lines }, fix: `Free space in ${directory}` });
   }
-  if ((await confined.memoryKills()) > 0) {
+  if (tooMuch) {
     const { memoryMb } = confined.limits;
     return new CairnError('stage-failed', `stage ${name} wanted more than its ${memoryMb} MiB of memory; nothing was published`, { context: { lines }, fix: 'Raise limits: { memoryMb: ... } in cairn.yaml' });
   }

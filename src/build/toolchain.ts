@@ -34,8 +34,8 @@ export interface Here {
 }
 
 /**
- * Checks the declared versions against what is here and takes the hashes. Node and npm are copied, and hashed as copies: what was
- * hashed is what runs, at a path that is the same on every machine. @throws CairnError `invalid-configuration`
+ * Checks the declared versions against what is here and takes the hashes. Node is copied, and hashed as the copy: what was hashed is
+ * what runs, at a path that is the same on every machine, since native modules write it into what they build. @throws CairnError `invalid-configuration`
  */
 export async function toolchain(wanted: { readonly node?: string | undefined; readonly go?: string | undefined }, here: Here): Promise<Toolchain> {
   if (here.install !== undefined) {
@@ -60,16 +60,18 @@ async function nodeTools(wanted: string, { nodeBinary, host, platform, install }
   const manifest = JSON.parse(await readFile(join(from, 'package.json'), 'utf8')) as { version: string };
   const bin = install && join(install.workspace, 'bin');
   const path = bin === undefined ? nodeBinary : join(bin, 'node');
-  const to = install && join(install.workspace, 'npm');
-  if (bin !== undefined && to !== undefined) {
+  // Copied only where the stages' user could not get to it: two thousand files take longer than all else here.
+  const closed = install?.othersRun === true && !(await reachable(from));
+  const npmFolder = closed && install !== undefined ? join(install.workspace, 'npm') : from;
+  if (bin !== undefined) {
     await copyFile(nodeBinary, path, constants.COPYFILE_FICLONE);
     await chmod(path, 0o755);
     for (const [name, script] of [['npm', 'npm-cli.js'], ['npx', 'npx-cli.js']] as const) {
-      await writeFile(join(bin, name), `#!/bin/sh\nexec '${path}' '${join(to, 'bin', script)}' "$@"\n`);
+      await writeFile(join(bin, name), `#!/bin/sh\nexec '${path}' '${join(npmFolder, 'bin', script)}' "$@"\n`);
       await chmod(join(bin, name), 0o755);
     }
   }
-  const [node, npm] = await Promise.all([digestOfStream(createReadStream(path)), treeDigest(from, { copyTo: to })]);
+  const [node, npm] = await Promise.all([digestOfStream(createReadStream(path)), treeDigest(from, { copyTo: closed ? npmFolder : undefined })]);
   return {
     binary: { path, digest: node.digest },
     tools: [{ name: 'node', version, platform, digest: node.digest }, { name: 'npm', version: manifest.version, platform: null, digest: npm }],

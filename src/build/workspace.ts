@@ -11,8 +11,6 @@ export interface WorkspaceOptions {
   readonly application: string;
   readonly waitMs: number;
   readonly signal: AbortSignal;
-  /** The user that stages run as; null: ourselves. */
-  readonly uid: number | null;
 }
 
 /**
@@ -26,11 +24,11 @@ export async function withWorkspace<T>(options: WorkspaceOptions, work: (directo
   const deadline = { left: options.waitMs };
   const release = await wait(options, deadline, directory, () => lock(options.application));
   try {
-    await wait(options, deadline, directory, async () => ((await claim(directory, options)) ? true : undefined));
+    await wait(options, deadline, directory, async () => ((await claim(directory)) ? true : undefined));
     try {
       return await work(directory);
     } finally {
-      await endStrays(join(directory, 'home'), options.uid);
+      await endStrays(join(directory, 'home'));
       await removeTree(directory);
     }
   } finally {
@@ -70,7 +68,7 @@ async function lock(application: string): Promise<(() => void) | undefined> {
 }
 
 /** Made exclusively, with rights for nobody but us and, to pass through, the group of the stages' user. */
-async function claim(directory: string, { uid }: WorkspaceOptions): Promise<boolean> {
+async function claim(directory: string): Promise<boolean> {
   try {
     await mkdir(directory, { mode: 0o700 });
     return true;
@@ -80,7 +78,7 @@ async function claim(directory: string, { uid }: WorkspaceOptions): Promise<bool
   const found = await lstat(directory).catch(() => undefined);
   if (found === undefined || found.uid !== process.getuid?.()) return false;
   // Stages of the dead build may have outlived it; they must not see the next one.
-  await endStrays(join(directory, 'home'), uid);
+  await endStrays(join(directory, 'home'));
   if (found.isDirectory()) await chmod(directory, 0o700);
   await removeTree(directory);
   return false;
