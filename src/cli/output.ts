@@ -46,13 +46,13 @@ export function moment(seconds: number): string {
 }
 
 /**
- * Runs a command's work: prints what it returns with --json; a failure ends with code, reason and fix, and with the exit code of
+ * Runs a command's work: prints what it returns with --json, unless it returns nothing, having printed by itself; a failure ends with code, reason and fix, and with the exit code of
  * its kind. What is no CairnError is a crash and exits 1.
  */
 export async function run(context: Context, flags: CommonFlags, work: () => Promise<unknown>): Promise<void> {
   try {
     const result = await work();
-    if (flags.json) context.system.out(JSON.stringify(result, null, 2));
+    if (flags.json && result !== undefined) context.system.out(JSON.stringify(result, null, 2));
   } catch (thrown) {
     // Loaded only now: a command that goes well need not pay for what describes failures.
     const { asCairnError, exitCodeOf } = await import('#core');

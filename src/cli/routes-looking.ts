@@ -7,6 +7,7 @@ const json = { json: jsonFlag };
 const yes = (brief: string) => ({ kind: 'boolean', brief, default: false, withNegated: false }) as const;
 const text = (brief: string, placeholder: string) => ({ brief, placeholder, parse: String }) as const;
 const positional = <const P extends readonly ReturnType<typeof text>[]>(...parameters: P) => ({ kind: 'tuple', parameters }) as const;
+const said = (brief: string) => ({ kind: 'parsed', parse: String, brief, optional: true }) as const;
 const reference = text('Digest or its first digits, production, production~1, production:17', 'reference');
 
 export const lookingRoutes = {
@@ -37,6 +38,22 @@ export const lookingRoutes = {
     docs: { brief: 'What differs between two releases: commits, packages, settings, files, evidence' },
     parameters: { flags: json, positional: positional(reference, reference) },
     loader: () => import('./diff.ts').then((module) => module.diff),
+  }),
+  logs: buildCommand({
+    docs: { brief: 'What an application printed, with the digest of what printed it' },
+    parameters: {
+      flags: {
+        ...json,
+        component: said('Only of this component'),
+        release: said('Only of the release whose digest begins so'),
+        since: said('Only from so long ago (10m, 2h), or from a time'),
+        lines: { kind: 'parsed', parse: numberParser, brief: 'The last so many lines', default: '100' },
+        follow: yes('Go on with what is printed from now on'),
+      },
+      aliases: { n: 'lines', f: 'follow' },
+      positional: positional(text('Environment, or APPLICATION/ENVIRONMENT', 'environment')),
+    },
+    loader: () => import('./logs.ts').then((module) => module.logs),
   }),
   audit: buildCommand({
     docs: { brief: 'Check everything from its bytes: log, signatures, index, blobs, journal' },

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { bundleManifest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, type Statement } from '#attest';
 import { imageOf, layerOf } from '#build';
 import { canonicalJson, digestOf, noFaults, type Clock, type Digest } from '#core';
-import { createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
+import { allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest } from '#policy';
@@ -106,7 +106,7 @@ async function openServer(t: TestContext, folder: string) {
   const names = environments.map(({ name }) => name);
   const keys = await loadServerKeys(paths.keys, names);
   const person = await personPublicKey(paths.people, user);
-  const policy = genesisPolicy({ name: user, key: person }, names);
+  const policy = genesisPolicy({ people: [{ name: user, roles: [...allRoles], keys: [person] }], environments: names, tests: true, soakMinutes: 0 });
   const trust = genesisTrust(settings, keys, policy, { key: person, recovery: await personPublicKey(paths.people, 'recovery') });
   const ledger = await openLedger({ path: paths.ledger, keys: { origin, log: keys.log, time: keys.time }, record: keys.record, clock, faults: noFaults });
   await ledger.commit([
@@ -192,7 +192,7 @@ export async function library(t: TestContext): Promise<Library> {
     const subject = [subjectOf(application, made.digest), subjectOf('web', manifest.digest)];
     const components = Object.entries(packages).map(([name, version]) => ({ type: 'library', name, version, purl: `pkg:npm/${name}@${version}` }));
     await state(provenance({
-      subject, application, source: { uri: `git+https://${origin}/${application}`, commit }, stages: digestOf('stages'), environment: [], dependencies: [],
+      subject, application, source: { uri: `git+https://${origin}/${application}`, commit }, stages: digestOf('stages'), environment: [], isolation: null, dependencies: [],
       builder: { id: `https://${origin}/builders/${user}`, version: '0' }, invocation: commit, startedAt: '2026-01-01T00:00:00Z', finishedAt: '2026-01-01T00:00:01Z',
     }));
     await state({ predicateType: predicateTypes.sbom, subject: [subjectOf('web', manifest.digest)], predicate: { bomFormat: 'CycloneDX', specVersion: '1.6', components } });
