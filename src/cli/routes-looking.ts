@@ -60,6 +60,11 @@ export const lookingRoutes = {
     parameters: { flags: json },
     loader: () => import('./audit.ts').then((module) => module.audit),
   }),
+  gc: buildCommand({
+    docs: { brief: 'Remove what nothing returns to' },
+    parameters: { flags: { ...json, dryRun: yes('Only say what would go') } },
+    loader: () => import('./gc.ts').then((module) => module.gc),
+  }),
   ledger: buildRouteMap({
     docs: { brief: 'The log and the index over it' },
     routes: {

@@ -6,7 +6,7 @@ import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
-import { embeddedRegistry, fileSecrets, startServer } from '#server';
+import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
 import { verifyBundle } from '#verify';
 import { predicateTypes } from '#attest';
 import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
@@ -32,7 +32,9 @@ async function main(): Promise<void> {
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
   await reattach(ledger, registry, join(paths.root, 'attached'));
-  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: () => runner.state(), metrics: () => runner.metrics(), token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
+  const look = () => runner.state();
+  const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
+  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
 
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);

@@ -8,6 +8,7 @@ import { environmentOf, personOf, policyDigest } from '#policy';
 import type { Delivery, Registry, SignedStatement } from '#release';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
+import type { GcAnswer } from './gc.ts';
 import { reads, type ReadOptions } from './reads.ts';
 import type { SecretStore } from './secrets.ts';
 
@@ -22,6 +23,8 @@ export interface ApiOptions {
   readonly runner: ReadOptions['runner'];
   /** Prometheus text of the data plane. */
   readonly metrics: () => Promise<string>;
+  /** Called with no timeline changing meanwhile. */
+  readonly collectGarbage: (dryRun: boolean) => Promise<GcAnswer>;
 }
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
@@ -31,6 +34,7 @@ const wanted = { operation: z.string().min(8).max(128), ...spot, by: name, to: z
 const rollbackBody = z.strictObject({ ...wanted, reason: z.string().max(4096).nullable() });
 const drillBody = z.strictObject(wanted);
 const secretBody = z.strictObject({ ...spot, name: z.string().max(128), value: z.string().max(1 << 20) });
+const gcBody = z.strictObject({ dryRun: z.boolean() });
 const settleBody = z.strictObject({ operation: z.string().min(8).max(128) });
 const count = z.coerce.number().int().nonnegative();
 
@@ -99,6 +103,10 @@ export function api(options: ApiOptions): Hono {
     return context.json({});
   });
   app.post('/api/v1/rollback', async (context) => context.json(await delivery.rollback(read(rollbackBody, await body(context)))));
+  app.post('/api/v1/gc', async (context) => {
+    const { dryRun } = read(gcBody, await body(context));
+    return context.json(await delivery.quietly(() => options.collectGarbage(dryRun)));
+  });
   app.post('/api/v1/ledger/rebuild', async (context) => context.json(await ledger.rebuild()));
   app.get('/api/v1/log/consistency', async (context) => context.json(await ledger.consistency(read(count, context.req.query('from')), read(count, context.req.query('to')))));
   app.get('/api/v1/log/tiles/:level/:index', async (context) => {

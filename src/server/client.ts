@@ -3,28 +3,28 @@ import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
 import type { StoredRelease } from '#ledger';
 import type { Drill, Incident, ReleaseDocument, RollbackPlan, RollbackRequest, SignedStatement, Timeline } from '#release';
 import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
+import type { GcAnswer } from './gc.ts';
 import type { AboutAnswer } from './reads.ts';
 import type { RunnerState } from './status.ts';
-import type { AboutAnswer } from './reads.ts';
 
 export type ApiClient = ReturnType<typeof apiClient>;
 
 /** The commands' end of the contract. Errors come back as the CairnError that the server threw. */
 export function apiClient(baseUrl: string, token: string) {
-  async function exchange(method: 'GET' | 'POST', path: string, content?: unknown): Promise<Buffer> {
+  async function exchange(method: 'GET' | 'POST', path: string, content?: unknown, signal?: AbortSignal): Promise<Buffer> {
     const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...(content !== undefined && { 'content-type': 'application/json' }) };
-    const response = await request(new URL(path, baseUrl), { method, headers, ...(content !== undefined && { body: JSON.stringify(content) }), headersTimeout: 300_000 }).catch((cause: unknown) => {
+    const response = await request(new URL(path, baseUrl), { method, headers, ...(content !== undefined && { body: JSON.stringify(content) }), headersTimeout: 300_000, ...(signal !== undefined && { signal }) }).catch((cause: unknown) => {
       throw new CairnError('unreachable', `no control server answers at ${baseUrl}`, { cause, fix: 'cairn up', retryable: true });
     });
     const bytes = Buffer.from(await response.body.arrayBuffer());
     if (response.statusCode < 300) return bytes;
     throw errorFrom(bytes, response.statusCode);
   }
-  const get = async <T>(path: string): Promise<T> => JSON.parse((await exchange('GET', path)).toString('utf8')) as T;
-  const post = async <T>(path: string, content: unknown): Promise<T> => JSON.parse((await exchange('POST', path, content)).toString('utf8')) as T;
+  const get = async <T>(path: string, signal?: AbortSignal): Promise<T> => JSON.parse((await exchange('GET', path, undefined, signal)).toString('utf8')) as T;
+  const post = async <T>(path: string, content: unknown, signal?: AbortSignal): Promise<T> => JSON.parse((await exchange('POST', path, content, signal)).toString('utf8')) as T;
 
   return {
-    info: () => get<Info>('/api/v1/info'),
+    info: (signal?: AbortSignal) => get<Info>('/api/v1/info', signal),
     policy: () => get<unknown>('/api/v1/policy'),
     timelines: () => get<Timeline[]>('/api/v1/timelines'),
     timeline: (application: string, environment: string) => get<Timeline>(`/api/v1/timelines/${application}/${environment}`),
@@ -33,7 +33,7 @@ export function apiClient(baseUrl: string, token: string) {
     addStatement: (application: string, signed: SignedStatement) => post<StatementAnswer>(`/api/v1/statements/${application}`, signed),
     promote: (signed: SignedStatement) => post<MovedAnswer>('/api/v1/promote', signed),
     resume: (signed: SignedStatement) => post<object>('/api/v1/resume', signed),
-    rollback: (wanted: RollbackRequest) => post<MovedAnswer>('/api/v1/rollback', wanted),
+    rollback: (wanted: RollbackRequest, signal?: AbortSignal) => post<MovedAnswer>('/api/v1/rollback', wanted, signal),
     settle: (operation: string) => post<MovedAnswer>('/api/v1/settle', { operation }),
     plan: (application: string, environment: string) => get<RollbackPlan>(`/api/v1/plan/${application}/${environment}`),
     drill: (wanted: Omit<RollbackRequest, 'reason'>) => post<Drill>('/api/v1/drill', wanted),
@@ -47,6 +47,7 @@ export function apiClient(baseUrl: string, token: string) {
     incidents: () => get<Incident[]>('/api/v1/incidents'),
     secrets: (application: string, environment: string) => get<Record<string, number>>(`/api/v1/secrets/${application}/${environment}`),
     putSecret: (secret: { application: string; environment: string; name: string; value: string }) => post<{ version: number }>('/api/v1/secrets', secret),
+    collectGarbage: (dryRun: boolean) => post<GcAnswer>('/api/v1/gc', { dryRun }),
     rebuildLedger: () => post<{ counted: number; same: boolean }>('/api/v1/ledger/rebuild', {}),
     consistency: (from: number, to: number) => get<string[]>(`/api/v1/log/consistency?from=${from}&to=${to}`),
     tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),

@@ -12,7 +12,7 @@ import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest } from '#policy';
 import { delivery, makeRelease, type Gateway, type Moved, type SignedStatement } from '#release';
-import { embeddedRegistry, fileSecrets, startServer, type RunnerState } from '#server';
+import { collectGarbage, embeddedRegistry, fileSecrets, startServer, type RunnerState } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
@@ -128,7 +128,7 @@ async function openServer(t: TestContext, folder: string) {
   const reader = await openReader(paths.ledger);
   const info = { version: '0', origin, environments: environments.map(({ name, port }) => ({ name, url: `http://127.0.0.1:${port}` })) };
   const server = await startServer({
-    ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0,
+    ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0,
   });
   t.after(async () => {
     await server.close();
