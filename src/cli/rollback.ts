@@ -28,10 +28,13 @@ export async function rollback(this: Context, flags: RollbackFlags, environment:
   });
 }
 
+const patienceMs = 2_000;
+
 async function switchBack(context: Context, session: Session, wanted: RollbackRequest, flags: RollbackFlags): Promise<unknown> {
   const { environment } = wanted;
-  // In an incident nobody waits for a server: where it is away, the runner does it, from the plan that it holds.
-  const moved = await session.api.rollback(wanted).catch(async (error: { code?: string }) => {
+  // In an incident nobody waits for a server: where it is away, or hangs, the runner does it, from the plan that it holds. The
+  // operation is the same, so that a server that wakes up meanwhile finds it done.
+  const moved = await session.api.rollback(wanted, whileAnswering(session)).catch(async (error: { code?: string }) => {
     if (error.code !== 'unreachable') throw error;
     return persist(context.system, () => throughRunner(session, wanted), 5_000).catch((second: { code?: string }) => {
       throw second.code === 'unreachable' ? error : second;
@@ -50,6 +53,13 @@ async function switchBack(context: Context, session: Session, wanted: RollbackRe
   if (from !== null && from !== revision.release) row(context, 'held', `${shortDigest(from)} is quarantined in ${environment}`, `cairn resume ${shortDigest(from)} ${environment}`);
   row(context, 'recorded', recorded ? `revision ${revision.number}, restores ${revision.restores}` : 'in the runner\'s journal only: the log could not be written', revision.reason ?? '');
   return moved;
+}
+
+/** Gives up on a server that says nothing at all for two seconds; one that answers may take its time over the rollback. */
+function whileAnswering(session: Session): AbortSignal {
+  const hung = new AbortController();
+  session.api.info(AbortSignal.timeout(patienceMs)).catch(() => hung.abort());
+  return hung.signal;
 }
 
 async function throughRunner(session: Session, { operation, application, environment, by, reason, to }: RollbackRequest) {
