@@ -59,7 +59,7 @@ export class ChunkedBody {
       this.#trailerBytes += line.length;
       const [, name, value] = trailerLine.exec(line) ?? [];
       if (name === undefined || value === undefined || this.#trailerBytes > longestLine) throw new MalformedAnswer('it has a malformed trailer');
-      this.trailers.push(name, value.trim());
+      this.trailers.push(name, value.replaceAll(/^[\t ]+|[\t ]+$/g, ''));
     }
   }
 }

@@ -81,7 +81,10 @@ export class Side {
   /** Cuts off what still is in flight, and says how much that was. */
   close(): number {
     const left = [...this.#guests];
-    for (const guest of left) guest.cut();
+    for (const guest of left) {
+      guest.cut();
+      this.leave(guest);
+    }
     for (const origin of this.#origins.splice(0)) origin.close();
     this.backend = { ...this.backend, origins: [] };
     return left.length;
