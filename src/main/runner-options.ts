@@ -12,7 +12,7 @@ export async function runnerOptions(home: Home): Promise<RunnerOptions> {
   if (process.getuid?.() === 0) await openToPass(paths);
   const [seal, environments] = await Promise.all([loadSealer(paths.keys), runnerEnvironments(home)]);
   return {
-    directory: paths.runner, socketPath: paths.socket, data: paths.data, seal, environments, clock: systemClock,
+    directory: paths.runner, socketPath: paths.socket, data: paths.data, users: paths.isolation, seal, environments, clock: systemClock,
     report: (error) => process.stderr.write(`runner ${error.code}: ${error.message}\n`),
   };
 }

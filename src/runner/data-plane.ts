@@ -57,7 +57,7 @@ export class DataPlane {
       changed: (standing) => this.#router.changed(standing),
       ran: ({ stored }, component, ok) => this.#metrics.cron(stored, component, ok),
     }));
-    const router = (this.#router = new Router({ gateway, history, contents, drainMs, report }));
+    const router = (this.#router = new Router({ clock, gateway, history, contents, drainMs, report }));
     const handovers = (this.#handovers = new Handovers({ history, contents, drainMs }));
     const moves = (this.#moves = new Moves({
       ...options,

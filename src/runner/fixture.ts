@@ -44,8 +44,8 @@ const worker = `import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 const folder = process.env.CAIRN_DATA_FILES;
 const say = (what) => appendFileSync(folder + '/said', what + ' ' + process.env.VERSION + ' ' + process.pid + '\\n');
 try { writeFileSync(folder + '/lock', String(process.pid), { flag: 'wx' }); } catch { say('clash'); }
-say('begin');
 process.on('SIGTERM', () => setTimeout(() => { say('end'); rmSync(folder + '/lock', { force: true }); process.exit(0); }, Number(process.env.LINGER ?? 50)));
+say('begin');
 setInterval(() => {}, 1000);`;
 
 export interface Place {
@@ -63,6 +63,10 @@ export async function place(t: TestContext, environments = ['production']): Prom
   await writeFile(join(folder, 'content', 'app', 'main.mjs'), web);
   await writeFile(join(folder, 'content', 'app', 'worker.mjs'), worker);
   await mkdir(join(folder, 'keys'), { mode: 0o700 });
+  // Homes number their users alike, and a build in another home ends all that runs as one of its own: not ours, by this.
+  const users = join(folder, 'isolation', 'users');
+  await mkdir(users, { recursive: true, mode: 0o700 });
+  for (const [i, name] of ['production.shop', 'production.blog'].entries()) await writeFile(join(users, String(60_600 + 2 * Math.floor(Math.random() * 190) + i)), name);
   const client = runnerClient(join(folder, 'socket'));
   t.after(async () => {
     await client.close();
@@ -73,6 +77,7 @@ export async function place(t: TestContext, environments = ['production']): Prom
     directory: join(folder, 'state'),
     socketPath: join(folder, 'socket'),
     data: join(folder, 'data'),
+    users: join(folder, 'isolation'),
     seal: await loadSealer(join(folder, 'keys')),
     environments: environments.map((name) => ({ name, host: '127.0.0.1', port: 0 })),
     clock,
@@ -168,7 +173,7 @@ const [folder, port] = process.argv.slice(1);
 const clock = { now: () => new Date(), elapsed: () => performance.now() };
 const environments = [{ name: 'production', host: '127.0.0.1', port: Number(port) }];
 const seal = await loadSealer(folder + '/keys');
-const runner = await startRunner({ directory: folder + '/state', socketPath: folder + '/socket', data: folder + '/data', seal, environments, clock, drainMs: 1_000 });
+const runner = await startRunner({ directory: folder + '/state', socketPath: folder + '/socket', data: folder + '/data', users: folder + '/isolation', seal, environments, clock, drainMs: 1_000 });
 console.log(runner.ports.get('production'));
 process.on('SIGTERM', () => runner.close().then(() => process.exit()));`;
 

@@ -34,10 +34,10 @@ export class Launcher {
   }
 
   /** @throws CairnError `unhealthy`, `digest-mismatch`, with the last lines of its log in the context */
-  async start(stored: StoredLaunch, component: LaunchComponent, signal: AbortSignal, failed: (error: unknown) => void): Promise<Instance> {
+  async start(stored: StoredLaunch, component: LaunchComponent, signal: AbortSignal | undefined, failed: (error: unknown) => void): Promise<Instance> {
     const program = await this.#program(stored, component, failed);
     const port = component.kind === 'web' ? await takePort().catch(closing(program)) : null;
-    return startInstance({ ...program, command: component.command, port, health: component.health, signal });
+    return startInstance({ ...program, command: component.command, port, health: component.health, ...(signal !== undefined && { signal }) });
   }
 
   /** Runs a command of the component to its end, or to the runner's. */

@@ -30,9 +30,12 @@ export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #stop = new AbortController();
   readonly #up = new Map<Instance, number>();
+  #beginning: Promise<void> = Promise.resolve();
   readonly #slots: Promise<void>[] = [];
   #failure: CairnError | undefined;
   #exits = 0;
+  /** How long what is still coming up when we stop may take to end. */
+  #deadlineMs = 0;
   #tried = false;
   #downSince: number | undefined;
 
@@ -70,7 +73,32 @@ export class Replicas {
   }
 
   /** All instances healthy, or none left. @throws CairnError `unhealthy`, `digest-mismatch` */
-  async prepare(): Promise<void> {
+  prepare(): Promise<void> {
+    return (this.#beginning = this.#prepare());
+  }
+
+  /** As prepare, but what fails is tried again for as long as it takes. Resolves after the first try. */
+  restore(): Promise<void> {
+    return (this.#beginning = this.#restore());
+  }
+
+  /** Every instance answers its health check, now. */
+  async probe(): Promise<boolean> {
+    if (this.healthy === 0) return false;
+    const answers = await Promise.all([...this.#up.keys()].map((instance) => instance.probe()));
+    return answers.every(Boolean);
+  }
+
+  /** Resolves when nothing of it runs, also of what was just coming up. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#deadlineMs = deadlineMs;
+    this.#stop.abort();
+    await Promise.all([...this.#up.keys()].map((instance) => instance.stop(deadlineMs)));
+    await this.#beginning.catch(() => {});
+    await Promise.all(this.#slots);
+  }
+
+  async #prepare(): Promise<void> {
     const started = await this.#launchAll();
     const failed = started.find((result) => result.status === 'rejected');
     if (failed !== undefined) {
@@ -81,8 +109,7 @@ export class Replicas {
     for (const result of started) if (result.status === 'fulfilled') this.#keep(result.value);
   }
 
-  /** As prepare, but what fails is tried again for as long as it takes. Resolves after the first try. */
-  async restore(): Promise<void> {
+  async #restore(): Promise<void> {
     for (const result of await this.#launchAll()) {
       if (result.status === 'rejected') this.#failed(result.reason);
       this.#keep(result.status === 'fulfilled' ? result.value : undefined);
@@ -90,30 +117,16 @@ export class Replicas {
     this.#mark();
   }
 
-  /** Every instance answers its health check, now. */
-  async probe(): Promise<boolean> {
-    if (this.healthy === 0) return false;
-    const answers = await Promise.all([...this.#up.keys()].map((instance) => instance.probe()));
-    return answers.every(Boolean);
-  }
-
-  async stop(deadlineMs: number): Promise<void> {
-    this.#stop.abort();
-    await Promise.all([...this.#up.keys()].map((instance) => instance.stop(deadlineMs)));
-    await Promise.all(this.#slots);
-  }
-
   async #launchAll(): Promise<PromiseSettledResult<Instance>[]> {
-    const starting = Promise.allSettled(Array.from({ length: this.component.instances }, () => this.#launch()));
-    // Whoever stops us waits for those too that are just coming up.
-    this.#slots.push(starting.then(() => {}));
-    const started = await starting;
+    const started = await Promise.allSettled(Array.from({ length: this.component.instances }, () => this.#launch()));
     this.#tried = true;
     return started;
   }
 
   #launch(): Promise<Instance> {
-    return this.#options.launcher.start(this.stored, this.component, this.#stop.signal, (error) => this.#report(error));
+    // A worker works from its first moment and ends as any other; what serves nobody yet need not be asked kindly.
+    const signal = this.component.kind === 'web' ? this.#stop.signal : undefined;
+    return this.#options.launcher.start(this.stored, this.component, signal, (error) => this.#report(error));
   }
 
   #keep(first: Instance | undefined): void {
@@ -125,7 +138,7 @@ export class Replicas {
     let instance = first;
     let pause = shortestPauseMs;
     // Told to stop while it came up: it is nobody's yet.
-    if (this.#stop.signal.aborted) await instance?.stop(0);
+    if (this.#stop.signal.aborted) await instance?.stop(this.#deadlineMs);
     for (let restarts = 0; !this.#stop.signal.aborted; restarts++) {
       if (instance === undefined) await sleep(pause, undefined, { signal: this.#stop.signal }).catch(() => {});
       const start = clock.elapsed();
@@ -134,7 +147,7 @@ export class Replicas {
         this.#up.set(instance, restarts);
         this.#mark();
         if (!this.#stop.signal.aborted) changed();
-        else void instance.stop(0);
+        else void instance.stop(this.#deadlineMs);
         const { how } = await instance.exited;
         this.#up.delete(instance);
         if (this.#stop.signal.aborted) return;

@@ -26,6 +26,8 @@ export interface RunnerOptions {
   readonly socketPath: string;
   /** Absolute. Persistent data of applications: `ENVIRONMENT/APPLICATION/NAME`. Other users must be able to pass through it. */
   readonly data: string;
+  /** Which application has which user; the one folder of the home, since builds have theirs from it too. */
+  readonly users: string;
   readonly seal: Seal;
   readonly environments: readonly RunnerEnvironment[];
   readonly clock: Clock;
@@ -64,7 +66,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 
     const history = new History();
     const [isolation, records, launches, plans, journal] = await together([
-      openIsolation({ folder: join(directory, 'users'), mustReach: data }),
+      openIsolation({ folder: options.users, mustReach: data }),
       InstanceRecords.open(join(directory, 'instances'), data),
       Launches.open(join(directory, 'launch'), options.seal),
       Plans.open(join(directory, 'plans'), report),
