@@ -37,9 +37,9 @@ export class Exchange implements Receiver {
     const { side, options } = this.#visit;
     this.#attempts++;
     this.#origin = side.next();
-    if (this.#origin === undefined) this.#visit.fail({ status: 503, code: 'unreachable', message: 'no instance of the release is running' });
+    if (this.#origin === undefined) this.#fail(503, 'no instance of the release is running');
     else if (!this.#origin.ask(this, options.upgrade !== undefined ? 'tunnel' : this.#repeated ? 'new' : this.#repeatable ? 'any' : 'young')) {
-      this.#visit.fail({ status: 503, code: 'unreachable', message: 'too many requests wait for the release' });
+      this.#fail(503, 'too many requests wait for the release');
     }
   }
 
@@ -134,9 +134,8 @@ export class Exchange implements Receiver {
     if (this.#visit.over) return;
     if (response.headersSent) this.#visit.break();
     else if (this.#mayTryAgain(failure)) this.start();
-    else if (this.#visit.asksElsewhere(599)) this.#visit.goElsewhere();
-    else if (failure === 'late') this.#visit.fail({ status: 504, code: 'unreachable', message: 'the application does not answer in time' });
-    else this.#visit.fail({ status: 502, code: 'unreachable', message: `the application ${failure === 'malformed' ? 'sent a malformed answer' : 'does not answer'}: ${reason}` });
+    else if (failure === 'late') this.#fail(504, 'the application does not answer in time');
+    else this.#fail(502, `the application ${failure === 'malformed' ? 'sent a malformed answer' : 'does not answer'}: ${reason}`);
   }
 
   writable(): void {
@@ -149,6 +148,11 @@ export class Exchange implements Receiver {
     if (failure !== 'lost' || !this.#repeatable || this.#repeated) return false;
     this.#repeated = true;
     return true;
+  }
+
+  #fail(status: number, message: string): void {
+    if (this.#visit.asksElsewhere(599)) this.#visit.goElsewhere();
+    else this.#visit.fail({ status, code: 'unreachable', message });
   }
 
   #writeHead(head: Head): void {

@@ -33,6 +33,7 @@ export class Visit implements Guest {
   place = -1;
   /** The client left, or has all that it will get. */
   over = false;
+  readonly #first: Side;
   readonly #start: number;
   #asked = 0;
   #tunnel = false;
@@ -41,6 +42,7 @@ export class Visit implements Guest {
   constructor(options: VisitOptions, side: Side) {
     this.options = options;
     this.side = side;
+    this.#first = side;
     this.#start = options.clock.elapsed();
     const { request, response } = options;
     // Without a listener, a piece that comes just after the client's connection broke would end the whole data plane.
@@ -110,11 +112,11 @@ export class Visit implements Guest {
     this.answer({ fix: 'Look at the release with cairn logs, or return to the one before with cairn rollback', ...answer });
   }
 
-  /** An answer of our own, in the name of the release. */
+  /** An answer of our own, in the name of the release that was to answer. */
   answer(answer: OwnAnswer): void {
     if (this.over) return;
     this.answered(answer.status);
-    answerError(this.options.response, answer, this.side.backend.release);
+    answerError(this.options.response, answer, this.#first.backend.release);
   }
 
   /** Whether what the side answers 404 is asked elsewhere; then its answer is dropped. Only a hashed asset ever is. */
