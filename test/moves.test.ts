@@ -195,10 +195,10 @@ test('with the control server away the runner rolls back, and it is logged when 
   // Stopped and not killed: its supervisor would start it again within milliseconds.
   const away = machine.cairn('rollback', 'staging', '--reason', 'nobody answers', '--json');
   for (let tries = 0; tries < 300 && (await served(machine)).release !== first; tries++) await sleep(50);
-  assert.equal((await served(machine)).release, first);
   process.kill(server, 'SIGKILL');
   process.kill(server, 'SIGCONT');
   assert.equal((await away).code, 0, (await away).stdout);
+  assert.equal((await served(machine)).release, first);
   let timelines: readonly Timeline[] = [];
   for (let tries = 0; tries < 100 && timelines[0]?.live?.restores == null; tries++) {
     await sleep(100);

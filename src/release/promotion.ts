@@ -90,7 +90,7 @@ export class Promotion {
       faults.point('prepare');
       prepared = await gateway.prepare({ ...place, launch, tasks: true });
       faults.point('switch');
-      if (watchMs > 0) await this.#offerBefore(revision);
+      await this.#offerBefore(revision);
       const shared = before === undefined ? 100 : share;
       switched = await gateway.switch({ ...place, revision: number, expected: before?.content ?? null, restores: null, reason: null, by: revision.by, share: shared, watchMs: watchMs > 0 ? watchMs : null });
       faults.point('switched');
@@ -106,7 +106,7 @@ export class Promotion {
     return { prepared, switched };
   }
 
-  /** The runner must know where to return to before it watches: what is live now, first, and what that could return to. */
+  /** The runner must know where to return to before it watches, and before the server may be gone: what is live now, first, and what that could return to. */
   async #offerBefore(revision: Revision): Promise<void> {
     const { ledger } = this.#engine.options;
     const timeline = await ledger.timeline(revision.application, revision.environment);
