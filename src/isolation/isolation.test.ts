@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -52,6 +53,10 @@ async function run(confined: Confined, command: string[], variables?: Record<str
 }
 
 const node = (script: string): string[] => [process.execPath, '-e', script];
+
+test('root has users wherever the machine gives the means', { skip: root && existsSync('/usr/bin/setpriv') ? false : 'not root, or no setpriv' }, () => {
+  assert.equal(usable.users, true, usable.reason ?? '');
+});
 
 test('a command runs as a user of its own without our groups, with exactly its variables, and may not gain privileges', needsUsers, async (t) => {
   const { folder, isolation } = await opened(t);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { Users } from './users.ts';
@@ -25,14 +25,19 @@ test('a name has one user number for good, and no other name has it', async (t) 
 test('processes that ask at once agree, whatever they ask for first', async (t) => {
   const path = await folder(t);
   const names = Array.from({ length: 12 }, (_, i) => `name-${i}`);
-  const script = `import { Users } from ${JSON.stringify(join(import.meta.dirname, 'users.ts'))};
+  const go = join(path, '..', `${basename(path)}-go`);
+  t.after(() => rm(go, { force: true }));
+  const script = `import { existsSync } from 'node:fs';
+import { Users } from ${JSON.stringify(join(import.meta.dirname, 'users.ts'))};
 const users = await Users.open(process.argv[1]);
+while (!existsSync(process.argv[3]));
 const all = await Promise.all(JSON.parse(process.argv[2]).map(async (name) => [name, await users.of(name)]));
 console.log(JSON.stringify(Object.fromEntries(all)));`;
   const ask = async (order: string[]): Promise<Record<string, number>> => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, path, JSON.stringify(order)]);
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, path, JSON.stringify(order), go]);
     return JSON.parse(stdout);
   };
+  setTimeout(() => void writeFile(go, ''), 500);
   const answers = await Promise.all([ask(names), ask(names.toReversed()), ask([...names.slice(6), ...names.slice(0, 6)])]);
   for (const answer of answers) assert.deepEqual(answer, answers[0]);
   assert.equal(new Set(Object.values(answers[0] ?? {})).size, names.length);
