@@ -1,3 +1,3 @@
 // ledger: envelopes, leaves and checkpoints (the truth) and the index over them (disposable), in SQLite.
 export { openLedger, type LedgerOptions, type OpenLedger } from './ledger.ts';
-export { openReader, type LedgerReader, type StoredEnvelope, type StoredRelease, type StoredRevision } from './reads.ts';
+export { copyLedger, openReader, type LedgerReader, type StoredEnvelope, type StoredRelease, type StoredRevision } from './reads.ts';

@@ -47,7 +47,7 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   async function commit(statements: readonly SignedStatement[], expect?: { application: string; environment: string; head: number }): Promise<readonly Logged[]> {
     const digests = statements.map((one) => envelopeDigest(one.envelope));
     await writer.run(() =>
-      write(database, async (transaction) => {
+      database.transaction().execute(async (transaction) => {
         const stored = await transaction.selectFrom('envelopes').select('digest').where('digest', 'in', digests).execute();
         const known = new Set(stored.map(({ digest }) => digest));
         const fresh = statements.filter((_, at) => !known.has(digests[at] ?? ''));
@@ -169,21 +169,6 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
     dumpIndex: () => dumpIndex(database),
     close: () => database.destroy(),
   };
-}
-
-/** One transaction, with the disk's troubles named: nothing of it is there where it throws. */
-async function write(database: Database, work: (transaction: Database) => Promise<void>): Promise<void> {
-  try {
-    await database.transaction().execute(work);
-  } catch (cause) {
-    const { errcode, message } = cause as { errcode?: number; message: string };
-    // sqlite.org/rescode.html: the low byte is the primary code.
-    const primary = (errcode ?? 0) & 0xff;
-    if (primary === 13) throw new CairnError('storage-full', 'the disk is full: nothing was logged', { cause, fix: 'Make room on the disk of CAIRN_HOME, then ask again' });
-    if (primary === 11 || primary === 26) throw new CairnError('storage', `the ledger is damaged: ${message}`, { cause, fix: 'Stop cairn up and restore the ledger: cairn restore' });
-    if (primary === 10) throw new CairnError('storage', `the disk does not take the ledger: ${message}`, { cause, fix: 'Look at the disk of CAIRN_HOME' });
-    throw cause;
-  }
 }
 
 async function requireHead(transaction: Database, expect: { application: string; environment: string; head: number }): Promise<void> {

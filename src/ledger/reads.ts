@@ -1,8 +1,9 @@
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { backup, DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { Kysely, sql, SqliteDialect } from 'kysely';
 import { parseEnvelope, payloadOf, predicateTypes, type Envelope } from '#attest';
 import { CairnError, exists, isDigest, noFaults, type Digest } from '#core';
 import { dumpIndex, rebuild } from './rebuild.ts';
+import { named } from './trouble.ts';
 import { createTables, type Database, type Tables } from './schema.ts';
 import { sqliteDialect } from './sqlite.ts';
 
@@ -72,6 +73,30 @@ export async function openReader(path: string): Promise<LedgerReader> {
   };
 }
 
+/**
+ * Copies the ledger as it is at one instant, whoever writes meanwhile, into a file that needs no other beside it, and looks through
+ * the copy's pages. @throws CairnError `storage` where the ledger is damaged
+ */
+export async function copyLedger(path: string, destination: string): Promise<void> {
+  const source = named(() => new DatabaseSync(path, { readOnly: true }));
+  try {
+    // All pages in one step: a writer in between would have the copy begin again.
+    await backup(source, destination, { rate: 1 << 30 }).catch((error: unknown) => named(() => { throw error; }));
+  } finally {
+    source.close();
+  }
+  const copy = named(() => new DatabaseSync(destination));
+  try {
+    const [found] = named(() => {
+      copy.exec('PRAGMA journal_mode=DELETE');
+      return copy.prepare('PRAGMA quick_check(1)').all();
+    });
+    if (found?.['quick_check'] !== 'ok') throw new CairnError('storage', `the ledger is damaged: ${String(found?.['quick_check'])}`, { fix: 'cairn audit; then restore an older backup' });
+  } finally {
+    copy.close();
+  }
+}
+
 /** Provenance's first subject is the release: components may bear the application's name too. */
 async function releases(database: Database, limit: number, application?: string): Promise<StoredRelease[]> {
   const rows = await database.selectFrom('statements').innerJoin('envelopes', 'envelopes.digest', 'statements.digest').select(['statements.idx as idx', 'body'])
@@ -130,14 +155,4 @@ function readOnly(path: string) {
       };
     },
   };
-}
-
-/** Runs it with SQLite's complaints in our words. */
-function named<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    if (cause instanceof CairnError || (cause as { code?: string }).code !== 'ERR_SQLITE_ERROR') throw cause;
-    throw new CairnError('storage', `the ledger is damaged: ${(cause as Error).message}`, { cause, fix: 'Stop cairn up and restore the ledger: cairn restore' });
-  }
 }
