@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '#core';
-import { application, backend, call, exchange, inFlight, opened, rawApplication, saying, until, whole } from './fixture.ts';
+import { application, backend, call, inFlight, opened, rawApplication, saying, until, whole } from './fixture.ts';
 
 test('answers that can be read in two ways are none: 502, and what came is not passed on', async (t) => {
   const { gateway, url } = await opened(t);
@@ -112,86 +112,6 @@ test('an answer that comes byte by byte is the same answer', async (t) => {
   assert.equal(answer.trailers['x-sum'], '7');
 });
 
-test('a connection is kept only as long as the application says it will', async (t) => {
-  const { gateway, url } = await opened(t);
-  for (const [keep, expected] of [['', 1], ['Keep-Alive: timeout=1\r\n', 4], ['Connection: close\r\n', 4], ['Connection: Keep-Alive\r\nKeep-Alive: timeout=20, max=100\r\n', 1]] as const) {
-    let connections = 0;
-    const origin = await rawApplication(t, (socket) => {
-      connections++;
-      socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\n${keep}content-length: 2\r\n\r\nok`));
-    });
-    gateway.route('production', whole(backend('one', origin)));
-    for (let turn = 0; turn < 4; turn++) assert.equal((await call(url)).body, 'ok');
-    assert.equal(connections, expected, keep);
-  }
-});
-
-test('what cannot be sent twice is not sent on a connection that has been idle', async (t) => {
-  let now = 0;
-  const { gateway, url } = await opened(t, { clock: { now: () => new Date(), elapsed: () => now } });
-  let connections = 0;
-  const origin = await application(t, (_, response) => response.end('ok'), (server) => {
-    server.keepAliveTimeout = 60_000;
-    server.on('connection', () => connections++);
-  });
-  gateway.route('production', whole(backend('one', origin)));
-  const ask = async (method: string, later: number) => {
-    now += later;
-    assert.equal((await call(url, { 'content-length': '0' }, method)).body, 'ok');
-    return connections;
-  };
-  assert.equal(await ask('POST', 0), 1);
-  assert.equal(await ask('POST', 500), 1);
-  assert.equal(await ask('GET', 2_000), 1);
-  assert.equal(await ask('POST', 2_000), 2);
-});
-
-test('a request whose connection could not be made is sent to another instance, with its body', async (t) => {
-  const { gateway, url } = await opened(t);
-  const origin = await application(t, (request, response) => request.pipe(response));
-  gateway.route('production', whole(backend('one', 'http://127.0.0.1:1', origin, 'http://127.0.0.1:2')));
-  for (let turn = 0; turn < 6; turn++) assert.equal((await call(url, {}, 'POST', '/', 'the body')).body, 'the body');
-});
-
-test('when kept connections have all died, a safe request gets a new one', async (t) => {
-  const { gateway, url } = await opened(t);
-  let kill = false;
-  const origin = await rawApplication(t, (socket) => {
-    let asked = 0;
-    // It dies at the second request, as an application does that closes just then.
-    socket.on('data', () => (++asked > 1 && kill ? socket.resetAndDestroy() : setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'), 10)));
-  });
-  gateway.route('production', whole(backend('one', origin)));
-  await Promise.all(Array.from({ length: 8 }, () => call(url)));
-  kill = true;
-  for (let turn = 0; turn < 8; turn++) assert.equal((await call(url)).body, 'ok');
-});
-
-test('with no instance it answers 503, and the instances that come are found', async (t) => {
-  const { gateway, url } = await opened(t);
-  gateway.route('production', whole(backend('one')));
-  const answer = await call(url);
-  assert.equal(answer.statusCode, 503);
-  assert.equal(answer.headers['cairn-release'], digestOf('release one'));
-  gateway.route('production', whole(backend('one', await application(t, (_, response) => response.end('here')))));
-  assert.equal((await call(url)).body, 'here');
-});
-
-test('an instance that is taken out finishes what it has, and gets nothing more', async (t) => {
-  const at = await opened(t);
-  let release: () => void = () => {};
-  const leaving = await application(t, (_, response) => (release = () => response.end('leaving')));
-  const staying = await application(t, (_, response) => response.end('staying'));
-  at.gateway.route('production', whole(backend('one', leaving)));
-  const pending = call(at.url);
-  await inFlight(at, 'one', 1);
-  await sleep(20);
-  at.gateway.route('production', whole(backend('one', staying)));
-  for (let turn = 0; turn < 3; turn++) assert.equal((await call(at.url)).body, 'staying');
-  release();
-  assert.equal((await pending).body, 'leaving');
-});
-
 test('a path through a drained content opens again', async (t) => {
   const { gateway, url } = await opened(t);
   const one = backend('one', await application(t, (_, response) => response.end('one')));
@@ -216,15 +136,4 @@ test('closing lets what is in flight finish, and then nobody is connected', asyn
   const refused = connect(at.port, '127.0.0.1');
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
   assert.equal(error.code, 'ECONNREFUSED');
-});
-
-test('a request that no instance takes in time is told so', async (t) => {
-  let now = 0;
-  const at = await opened(t, { clock: { now: () => new Date(), elapsed: () => now } });
-  at.gateway.route('production', whole(backend('one', await application(t, () => {}))));
-  const pending = exchange(at.port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-  await inFlight(at, 'one', 1);
-  await sleep(20);
-  now += 301_000;
-  assert.match(await pending, /^HTTP\/1\.1 504 /);
 });

@@ -49,3 +49,15 @@ export interface Counts {
   /** A WebSocket is in flight until it closes. */
   readonly inFlight: number;
 }
+
+/** What nobody reaches in health. */
+export interface Limits {
+  /** How long an upload may bring nothing. */
+  readonly stallMs: number;
+  /** An application that says nothing at all for so long is not going to. */
+  readonly answerMs: number;
+  /** To one instance. Past it requests wait in line, so that a stuck application can't take every descriptor we have. An event stream takes one. */
+  readonly connections: number;
+  /** Past it they are refused: whoever waits behind so many has gone when their turn comes. */
+  readonly waiting: number;
+}

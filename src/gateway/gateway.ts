@@ -1,5 +1,5 @@
 import { CairnError, type Clock, type Digest } from '#core';
-import type { Counts, ListenOptions, Route, Tls } from './backend.ts';
+import type { Counts, Limits, ListenOptions, Route, Tls } from './backend.ts';
 import { openListener } from './listener.ts';
 import { exposition } from './meter.ts';
 import { Place } from './place.ts';
@@ -30,16 +30,18 @@ export interface Gateway {
 
 export interface GatewayOptions {
   readonly clock: Clock;
-  /** How long an upload may bring nothing. */
-  readonly stallMs?: number;
+  readonly limits?: Partial<Limits>;
 }
 
-export function createGateway({ clock, stallMs = 120_000 }: GatewayOptions): Gateway {
+const defaults: Limits = { stallMs: 120_000, answerMs: 300_000, connections: 2_048, waiting: 4_096 };
+
+export function createGateway({ clock, limits }: GatewayOptions): Gateway {
+  const options = { clock, limits: { ...defaults, ...limits } };
   const places = new Map<string, Place>();
 
   function placeOf(environment: string): Place {
     let place = places.get(environment);
-    if (place === undefined) places.set(environment, (place = new Place(environment, { clock, stallMs })));
+    if (place === undefined) places.set(environment, (place = new Place(environment, options)));
     return place;
   }
 

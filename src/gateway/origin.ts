@@ -1,13 +1,8 @@
 import type { Clock } from '#core';
+import type { Limits } from './backend.ts';
 import { Connection, type Receiver } from './connection.ts';
 
-/** Past it requests wait in line, so that a stuck application can't take every descriptor we have. An event stream takes one. */
-const mostConnections = 2_048;
-/** Past it they are refused: whoever waits behind so many has gone when their turn comes. */
-const mostWaiting = 4_096;
 const connectMs = 5_000;
-/** An application that says nothing at all for so long is not going to. */
-const answerMs = 300_000;
 /** Where the application does not say how long it keeps an idle connection: Node's own default is 5 s. */
 const unsaidKeepMs = 4_000;
 const longestKeepMs = 60_000;
@@ -22,6 +17,7 @@ export class Origin {
   readonly host: string;
   readonly port: number;
   readonly #clock: Clock;
+  readonly #limits: Limits;
   readonly #all = new Set<Connection>();
   /** The last freed one is taken first: the others may idle away. */
   readonly #free: Connection[] = [];
@@ -29,11 +25,12 @@ export class Origin {
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor(url: string, clock: Clock) {
+  constructor(url: string, clock: Clock, limits: Limits) {
     const { hostname, port } = new URL(url);
     this.host = hostname.replace(/^\[|\]$/g, '');
     this.port = Number(port === '' ? 80 : port);
     this.#clock = clock;
+    this.#limits = limits;
   }
 
   /** Gives the receiver a connection, at once or when one gets free; False: too many wait. */
@@ -42,8 +39,8 @@ export class Origin {
     else {
       const kept = age === 'any' || age === 'young' ? this.#take(age) : undefined;
       if (kept !== undefined) kept.ask(receiver);
-      else if (this.#all.size < mostConnections || age === 'tunnel') this.#connect(age === 'tunnel').ask(receiver);
-      else if (this.#waiting.length < mostWaiting) this.#waiting.push(receiver);
+      else if (this.#all.size < this.#limits.connections || age === 'tunnel') this.#connect(age === 'tunnel').ask(receiver);
+      else if (this.#waiting.length < this.#limits.waiting) this.#waiting.push(receiver);
       else return false;
     }
     return true;
@@ -117,7 +114,7 @@ export class Origin {
         if (idle >= connection.keepMs) connection.socket.destroy();
       } else if (connection.socket.connecting) {
         if (idle >= connectMs) connection.fail('unsent', `no connection within ${connectMs / 1_000} s`);
-      } else if (connection.sent && !connection.answering && idle >= answerMs) connection.fail('late', `nothing within ${answerMs / 1_000} s`);
+      } else if (connection.sent && !connection.answering && idle >= this.#limits.answerMs) connection.fail('late', 'no answer in time');
     }
   }
 }

@@ -2,7 +2,7 @@ import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock, Digest } from '#core';
 import { answerError, type OwnAnswer } from './answer.ts';
-import type { Backend, Route } from './backend.ts';
+import type { Backend, Limits, Route } from './backend.ts';
 import { forwardedRequest, type Forwarded } from './headers.ts';
 import type { Listener } from './listener.ts';
 import { Meter } from './meter.ts';
@@ -13,7 +13,7 @@ import { Visit } from './visit.ts';
 
 export interface PlaceOptions {
   readonly clock: Clock;
-  readonly stallMs: number;
+  readonly limits: Limits;
 }
 
 /** Of contents that are gone: a release that was rolled back at once must still be seen in the metrics. */
@@ -78,7 +78,7 @@ export class Place {
     }
     const { side, cookie } = pick(entry, secure, request.headers.cookie);
     const elsewhere = entry.elsewhere.length === 0 ? entry.elsewhere : entry.elsewhere.filter((one) => one !== side);
-    new Visit({ clock: this.#options.clock, stallMs: this.#options.stallMs, request, response, forwarded, expects, upgrade, cookie, elsewhere }, side).start();
+    new Visit({ clock: this.#options.clock, stallMs: this.#options.limits.stallMs, request, response, forwarded, expects, upgrade, cookie, elsewhere }, side).start();
   }
 
   #nothing({ host, path }: Forwarded): OwnAnswer {
@@ -115,7 +115,7 @@ export class Place {
       known.reroute(backend);
       return known;
     }
-    const side = new Side(backend, this.#meterOf(key, backend), this.#options.clock);
+    const side = new Side(backend, this.#meterOf(key, backend), this.#options.clock, this.#options.limits);
     this.#sides.set(key, side);
     return side;
   }

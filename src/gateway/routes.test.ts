@@ -72,7 +72,8 @@ test('a table that contradicts itself is refused, and the former one stays', asy
     [{ host: null, path: '/', split: [{ backend: one, weight: 150 }, { backend: backend('two'), weight: -50 }], assets: null }],
     [route('a.example', '/x', one), route('A.example', '/x/', one)],
   ];
-  for (const routes of wrong) assert.throws(() => gateway.route('production', routes), { code: 'invalid-configuration' });
+  // The instances named along with a mistake are not taken over either.
+  for (const routes of wrong) assert.throws(() => gateway.route('production', [route('b.example', '/', { ...one, origins: [] }), ...routes]), { code: 'invalid-configuration' });
   assert.equal((await call(url)).body, 'one');
 });
 

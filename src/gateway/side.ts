@@ -1,5 +1,5 @@
 import type { Clock } from '#core';
-import type { Backend } from './backend.ts';
+import type { Backend, Limits } from './backend.ts';
 import type { Meter } from './meter.ts';
 import { Origin } from './origin.ts';
 
@@ -16,16 +16,18 @@ export class Side {
   backend: Backend;
   readonly meter: Meter;
   readonly #clock: Clock;
+  readonly #limits: Limits;
   /** Not a Set: one that thousands enter and leave each second leaves a chain of outgrown tables for the collector. */
   readonly #guests: Guest[] = [];
   #origins: Origin[] = [];
   #turn = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(backend: Backend, meter: Meter, clock: Clock) {
+  constructor(backend: Backend, meter: Meter, clock: Clock, limits: Limits) {
     this.backend = { ...backend, origins: [] };
     this.meter = meter;
     this.#clock = clock;
+    this.#limits = limits;
     this.reroute(backend);
   }
 
@@ -34,7 +36,7 @@ export class Side {
     this.meter.backend = backend;
     const former = new Map(this.backend.origins.map((url, at) => [url, this.#origins[at]]));
     this.backend = backend;
-    this.#origins = backend.origins.map((url) => former.get(url) ?? new Origin(url, this.#clock));
+    this.#origins = backend.origins.map((url) => former.get(url) ?? new Origin(url, this.#clock, this.#limits));
     for (const [url, origin] of former) if (!backend.origins.includes(url)) origin?.close();
   }
 

@@ -1,5 +1,5 @@
 import { CairnError } from '#core';
-import type { Backend, Route, Share } from './backend.ts';
+import type { Backend, Route } from './backend.ts';
 import type { Side } from './side.ts';
 
 /** A route with its sides. Immutable: a request reads one table, and the next request may read another. */
@@ -21,33 +21,30 @@ interface Target {
 
 export type Table = readonly Entry[];
 
-/** @throws CairnError `invalid-configuration` for a split that can't be followed or two routes of one address */
+/** @throws CairnError `invalid-configuration` for a split that can't be followed or two routes of one address; then no side was touched */
 export function tableOf(routes: readonly Route[], sideOf: (backend: Backend) => Side): Table {
-  const table = routes.map(({ host, path, split, assets }): Entry => {
-    const [first] = split;
-    const where = `the route ${host ?? ''}${path}`;
-    if (first === undefined) throw new CairnError('invalid-configuration', `${where} leads nowhere`);
-    const sum = split.reduce((total, { weight }) => total + weight, 0);
-    if (sum !== 100 || split.some(({ weight }) => weight < 0)) throw new CairnError('invalid-configuration', `the weights of ${where} make ${sum}, not 100`);
-    const target = ({ backend, weight }: Share): Target => ({ side: sideOf(backend), weight });
-    const [newcomer = first, ...others] = split.toReversed();
-    const shares: [Target, ...Target[]] = [target(newcomer), ...others.map(target)];
-    const before = assets === null ? [] : [sideOf(assets)];
-    return {
-      host: host === null ? null : bareHost(host),
-      path: path.replace(/\/+$/, ''),
-      shares,
-      elsewhere: [...new Set([...before, ...(shares.length > 1 ? shares.map(({ side }) => side) : [])])],
-      application: first.backend.application,
-    };
-  });
+  check(routes);
+  return routes
+    .map(({ host, path, split, assets }): Entry => {
+      const [newcomer, ...others] = split.toReversed().map(({ backend, weight }): Target => ({ side: sideOf(backend), weight }));
+      if (newcomer === undefined) throw new CairnError('internal', 'a route without a side');
+      const shares: Entry['shares'] = [newcomer, ...others];
+      const before = assets === null ? [] : [sideOf(assets)];
+      const elsewhere = [...new Set([...before, ...(others.length > 0 ? shares.map(({ side }) => side) : [])])];
+      return { host: host === null ? null : bareHost(host), path: barePath(path), shares, elsewhere, application: newcomer.side.backend.application };
+    })
+    .toSorted((a, b) => b.path.length - a.path.length || Number(a.host === null) - Number(b.host === null));
+}
+
+function check(routes: readonly Route[]): void {
   const seen = new Set<string>();
-  for (const { host, path } of table) {
-    const address = `${host ?? '*'}${path}`;
-    if (seen.has(address)) throw new CairnError('invalid-configuration', `two routes lead from ${address}`);
+  for (const { host, path, split } of routes) {
+    const address = `${host === null ? '*' : bareHost(host)}${barePath(path)}`;
+    if (seen.has(address)) throw new CairnError('invalid-configuration', `two routes lead from ${address}`, { fix: 'Give each component a path or a host of its own in cairn.yaml' });
     seen.add(address);
+    const sum = split.reduce((total, { weight }) => total + weight, 0);
+    if (sum !== 100 || split.some(({ weight }) => weight < 0)) throw new CairnError('invalid-configuration', `the weights of the route ${address} make ${sum}, not 100`);
   }
-  return table.toSorted((a, b) => b.path.length - a.path.length || Number(a.host === null) - Number(b.host === null));
 }
 
 export function find(table: Table, host: string | undefined, path: string): Entry | undefined {
@@ -65,6 +62,10 @@ function under(path: string, prefix: string): boolean {
   if (!path.startsWith(prefix)) return false;
   const next = path.charCodeAt(prefix.length);
   return Number.isNaN(next) || next === 47 || next === 63;
+}
+
+function barePath(path: string): string {
+  return path.replace(/\/+$/, '');
 }
 
 /** Lower case, without port and the root's dot. */

@@ -150,7 +150,7 @@ test('an application that has never heard of Expect does not keep the upload wai
 });
 
 test('an upload that stalls is ended, and frees the application', async (t) => {
-  const at = await opened(t, { stallMs: 100 });
+  const at = await opened(t, { limits: { stallMs: 100 } });
   let aborted = false;
   const origin = await application(t, (request) => request.resume().on('close', () => (aborted = !request.complete)).on('error', () => {}));
   at.gateway.route('production', whole(backend('one', origin)));
@@ -161,7 +161,7 @@ test('an upload that stalls is ended, and frees the application', async (t) => {
 });
 
 test('an upload that is slow, but comes, is not ended', async (t) => {
-  const { gateway, url } = await opened(t, { stallMs: 100 });
+  const { gateway, url } = await opened(t, { limits: { stallMs: 100 } });
   gateway.route('production', whole(backend('one', await application(t, (request, response) => request.resume().on('end', () => response.end('all of it'))))));
   const request = httpRequest(url, { method: 'POST' });
   for (let piece = 0; piece < 8; piece++) {
