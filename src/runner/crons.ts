@@ -5,13 +5,15 @@ import type { Launcher } from './launcher.ts';
 import type { StoredLaunch } from './launches.ts';
 import type { LaunchComponent } from './protocol.ts';
 
-/** Timers that are longer lose count; a machine that slept or whose clock was set is noticed as soon. */
-const longestWaitMs = 60_000;
+/** So soon it is noticed that the machine slept, or that its clock was set. */
+const longestWaitMs = 1_000;
 
 /** When a cron runs: five fields, in UTC, so that one release means one time on every machine. @throws CairnError `invalid-configuration` */
 export function scheduleOf({ name, schedule }: Pick<LaunchComponent, 'name' | 'schedule'>): { next(after: Date): Date | null } {
   try {
-    const cron = new Cron(schedule ?? '', { mode: '5-part', timezone: 'UTC', paused: true });
+    // Nicknames, such as @daily, would be understood too.
+    if (schedule?.trim().split(/\s+/).length !== 5) throw new TypeError('it has not five fields');
+    const cron = new Cron(schedule, { mode: '5-part', timezone: 'UTC', paused: true });
     return { next: (after) => cron.nextRun(after) };
   } catch (cause) {
     throw new CairnError('invalid-configuration', `the schedule of ${name}, ${JSON.stringify(schedule)}, is not understood: ${(cause as Error).message}`, {
