@@ -18,9 +18,10 @@ export function serveFile(visit: Visit, directory: string): void {
   const query = forwarded.path.indexOf('?');
   const path = query === -1 ? forwarded.path : forwarded.path.slice(0, query);
   if (climbs(path)) return missing(visit, 404);
-  let served = false;
+  // `send` decides on the status last; when the file is on its way, that is what was waited for.
+  let waited: number | undefined;
   const own = (): void => {
-    served = true;
+    waited = visit.waited();
     response.setHeader(releaseHeader, release);
     if (cookie !== undefined) response.setHeader('set-cookie', cookie);
   };
@@ -38,13 +39,13 @@ export function serveFile(visit: Visit, directory: string): void {
       response.writeHead(301, { location: `${path.replace(/^\/+/, '/')}/${query === -1 ? '' : forwarded.path.slice(query)}`, 'content-length': 0 }).end();
     })
     .on('error', (error: { status?: number }) => {
-      served = false;
+      waited = undefined;
       missing(visit, error.status ?? 500);
     })
     .pipe(response);
   response.once('finish', () => {
-    if (!served) return;
-    visit.answered(response.statusCode);
+    if (waited === undefined) return;
+    visit.answered(response.statusCode, waited);
     visit.done();
   });
 }

@@ -8,7 +8,7 @@ import type { Listener } from './listener.ts';
 import { Meter } from './meter.ts';
 import { Side } from './side.ts';
 import { clientOf, cookieOf, newClient, pointOf } from './sticky.ts';
-import { find, tableOf, type Entry, type Table } from './table.ts';
+import { find, tableOf, type Entry, type Table, type Target } from './table.ts';
 import { Visit } from './visit.ts';
 
 export interface PlaceOptions {
@@ -76,8 +76,15 @@ export class Place {
       answerError(response, this.#nothing(forwarded));
       return;
     }
-    const { side, cookie } = pick(entry, secure, request.headers.cookie);
-    const elsewhere = entry.elsewhere.length === 0 ? entry.elsewhere : entry.elsewhere.filter((one) => one !== side);
+    const [target] = entry.shares;
+    let { side, elsewhere } = target;
+    let cookie: string | undefined;
+    if (entry.shares.length > 1) {
+      const known = clientOf(request.headers.cookie);
+      const client = known ?? newClient();
+      if (known === undefined) cookie = cookieOf(client, secure);
+      ({ side, elsewhere } = chosen(entry, client));
+    }
     new Visit({ clock: this.#options.clock, stallMs: this.#options.limits.stallMs, request, response, forwarded, expects, upgrade, cookie, elsewhere }, side).start();
   }
 
@@ -87,7 +94,7 @@ export class Place {
   }
 
   isRouted(side: Side): boolean {
-    return this.#table.some(({ shares, elsewhere }) => elsewhere.includes(side) || shares.some((share) => share.side === side));
+    return this.#table.some(({ shares }) => shares.some((share) => share.side === side || share.elsewhere.includes(side)));
   }
 
   sides(): Iterable<Side> {
@@ -136,12 +143,7 @@ function keyOf({ application, component, content }: Backend): string {
   return `${application}/${component}/${content}`;
 }
 
-function pick({ shares, application }: Entry, secure: boolean, cookies: string | undefined): { readonly side: Side; readonly cookie: string | undefined } {
-  const [newcomer] = shares;
-  if (shares.length === 1) return { side: newcomer.side, cookie: undefined };
-  const known = clientOf(cookies);
-  const client = known ?? newClient();
+function chosen({ shares, application }: Entry, client: string): Target {
   let rest = pointOf(client, application);
-  const share = shares.find(({ weight }) => (rest -= weight) < 0) ?? newcomer;
-  return { side: share.side, cookie: known === undefined ? cookieOf(client, secure) : undefined };
+  return shares.find(({ weight }) => (rest -= weight) < 0) ?? shares[0];
 }

@@ -1,5 +1,5 @@
 import { CairnError } from '#core';
-import type { Backend, Route } from './backend.ts';
+import type { Backend, Route, Share } from './backend.ts';
 import type { Side } from './side.ts';
 
 /** A route with its sides. Immutable: a request reads one table, and the next request may read another. */
@@ -9,14 +9,14 @@ export interface Entry {
   readonly path: string;
   /** The newcomer first. */
   readonly shares: readonly [Target, ...Target[]];
-  /** Those that may have a hashed asset which the side in charge lacks: the revision before, and the other sides of a split. */
-  readonly elsewhere: readonly Side[];
   readonly application: string;
 }
 
-interface Target {
+export interface Target {
   readonly side: Side;
   readonly weight: number;
+  /** Those that may have a hashed asset which this side lacks: the revision before, and the other sides of a split. */
+  readonly elsewhere: readonly Side[];
 }
 
 export type Table = readonly Entry[];
@@ -26,12 +26,12 @@ export function tableOf(routes: readonly Route[], sideOf: (backend: Backend) => 
   check(routes);
   return routes
     .map(({ host, path, split, assets }): Entry => {
-      const [newcomer, ...others] = split.toReversed().map(({ backend, weight }): Target => ({ side: sideOf(backend), weight }));
+      const sides = split.map(({ backend }) => sideOf(backend));
+      const all = new Set(assets === null ? sides : [sideOf(assets), ...sides]);
+      const target = ({ weight }: Share, side: Side): Target => ({ side, weight, elsewhere: [...all].filter((other) => other !== side) });
+      const [newcomer, ...others] = split.map((share, at) => target(share, sides[at] as Side)).toReversed();
       if (newcomer === undefined) throw new CairnError('internal', 'a route without a side');
-      const shares: Entry['shares'] = [newcomer, ...others];
-      const before = assets === null ? [] : [sideOf(assets)];
-      const elsewhere = [...new Set([...before, ...(others.length > 0 ? shares.map(({ side }) => side) : [])])];
-      return { host: host === null ? null : bareHost(host), path: barePath(path), shares, elsewhere, application: newcomer.side.backend.application };
+      return { host: host === null ? null : bareHost(host), path: barePath(path), shares: [newcomer, ...others], application: newcomer.side.backend.application };
     })
     .toSorted((a, b) => b.path.length - a.path.length || Number(a.host === null) - Number(b.host === null));
 }

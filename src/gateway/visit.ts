@@ -62,9 +62,13 @@ export class Visit implements Guest {
     }
   }
 
-  /** The answer's head is known. */
-  answered(status: number): void {
-    this.side.meter.answered(status, this.options.clock.elapsed() - this.#start);
+  /** The answer's head is known, by now or after it was waited for. */
+  answered(status: number, milliseconds = this.waited()): void {
+    this.side.meter.answered(status, milliseconds);
+  }
+
+  waited(): number {
+    return this.options.clock.elapsed() - this.#start;
   }
 
   /** The whole answer is out, as far as it depends on the application. */
