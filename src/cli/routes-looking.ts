@@ -60,6 +60,16 @@ export const lookingRoutes = {
     parameters: { flags: json },
     loader: () => import('./audit.ts').then((module) => module.audit),
   }),
+  backup: buildCommand({
+    docs: { brief: 'Write all of this home to one file, at one point of the log, while it runs' },
+    parameters: { flags: { ...json, data: yes('Take data folders of applications along') }, positional: positional(text('File to write', 'file')) },
+    loader: () => import('./backup.ts').then((module) => module.backup),
+  }),
+  restore: buildCommand({
+    docs: { brief: 'Make a home from a backup, and check it' },
+    parameters: { flags: { ...json, home: said('Folder to make; otherwise the one that commands use') }, positional: positional(text('File that cairn backup wrote', 'file')) },
+    loader: () => import('./restore.ts').then((module) => module.restore),
+  }),
   gc: buildCommand({
     docs: { brief: 'Remove what nothing returns to' },
     parameters: { flags: { ...json, dryRun: yes('Only say what would go') } },

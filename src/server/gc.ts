@@ -134,9 +134,10 @@ async function leftovers({ root, unpacked, builds, registry }: GcOptions['folder
   const look = async (folder: string): Promise<void> => {
     for (const entry of await entriesIn(folder)) {
       const path = join(folder, entry.name);
-      if (entry.isDirectory() && !closed.has(path)) await look(path);
-      if (!entry.isFile()) continue;
-      const half = /\.tmp-(?:\d+-)?[0-9a-f]{12}$/.test(entry.name) || /^\.new-[0-9a-f]{24}$/.test(entry.name) || folder.endsWith('/incoming');
+      const scratch = folder === root && /^\.backup-[A-Za-z0-9]{6}$/.test(entry.name);
+      if (entry.isDirectory() && !closed.has(path) && !scratch) await look(path);
+      if (!entry.isFile() && !scratch) continue;
+      const half = scratch || /\.tmp-(?:\d+-)?[0-9a-f]{12}$/.test(entry.name) || /^\.new-[0-9a-f]{24}$/.test(entry.name) || folder.endsWith('/incoming');
       if (half && now - ((await lstat(path).catch(() => undefined))?.mtimeMs ?? now) > hourMs) found.push(path);
     }
   };
@@ -147,7 +148,7 @@ async function leftovers({ root, unpacked, builds, registry }: GcOptions['folder
 /** @returns whether it went */
 async function remove({ kind, path }: Omit<GcItem, 'bytes'>, wanted: (digest: Digest) => Promise<boolean>): Promise<boolean> {
   if (kind === 'build' || kind === 'leftover') {
-    await rm(path, { force: true });
+    await rm(path, { force: true, recursive: true });
     return true;
   }
   const gone = `${path}.tmp-${process.pid}-${randomBytes(6).toString('hex')}`;
