@@ -69,9 +69,13 @@ export class CairnError extends Error {
   }
 }
 
-/** Wraps what was thrown: a CairnError stays as it is, anything else is a crash (`internal`) and never reads as success. */
+/** Wraps what was thrown: a CairnError stays as it is, a full disk is one, anything else is a crash (`internal`) and never reads as success. */
 export function asCairnError(thrown: unknown): CairnError {
   if (thrown instanceof CairnError) return thrown;
+  const { code } = thrown as { code?: unknown };
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new CairnError('storage-full', `the disk is full: ${(thrown as Error).message}`, { cause: thrown, fix: 'Make room on the disk of CAIRN_HOME, then ask again' });
+  }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new CairnError('internal', message, {
     cause: thrown,

@@ -1,5 +1,5 @@
 import type { Request } from '#attest';
-import { CairnError, type Digest } from '#core';
+import { asCairnError, CairnError, type Digest } from '#core';
 import type { Decision } from '#policy';
 import { contentHash, type Content } from './content.ts';
 import type { Engine, Spot } from './engine.ts';
@@ -30,7 +30,8 @@ export async function recordReturn(engine: Engine, asked: Asked, timeline: Timel
     ],
     timeline,
   );
-  for (const one of judged.decision.passed ? logged.slice(1, 2) : []) await registry.attach(application, one);
+  // It is logged: what a full disk keeps from being attached is attached at the next start.
+  for (const one of judged.decision.passed ? logged.slice(1, 2) : []) await registry.attach(application, one).catch((error: unknown) => engine.options.report(asCairnError(error)));
   return engine.revisionOf(operation);
 }
 

@@ -1,5 +1,5 @@
 import { predicateTypes, subjectOf } from '#attest';
-import { CairnError, type Digest } from '#core';
+import { asCairnError, CairnError, type Digest } from '#core';
 import { configurationDigest } from './content.ts';
 import type { ReleaseDocument } from './document.ts';
 import type { Engine } from './engine.ts';
@@ -123,8 +123,9 @@ export class Rollback {
     try {
       return { revision: await recordReturn(this.#engine, asked, timeline, done, judged), recorded: true };
     } catch (error) {
-      if (!(error instanceof CairnError) || (error.code !== 'storage-full' && error.code !== 'storage')) throw error;
-      this.#engine.options.report(error);
+      const failure = asCairnError(error);
+      if (failure.code !== 'storage-full' && failure.code !== 'storage') throw error;
+      this.#engine.options.report(failure);
       const { content, hash } = target;
       const revision: Revision = {
         ...asked, number: asked.revision, state: 'confirmed', content: hash, configuration: content.configuration, secrets: content.secrets, confirmed: true,

@@ -105,6 +105,7 @@ export async function rollback(count: number, say: (line: string) => void): Prom
     const [others] = await told;
     return reportOf(rounds, disk, totals, others, busy);
   } finally {
+    if (process.env['BENCH_LOGS']) await run('sh', ['-c', 'cp -r "$0"/home/runner/logs "$1"', folder, process.env['BENCH_LOGS']]).catch(() => {});
     for (const end of ends) await end();
   }
 }
@@ -305,7 +306,8 @@ async function writeServer(directory: string, version: number): Promise<void> {
 const { createServer } = require('node:http');
 const { createHash } = require('node:crypto');
 const { HOST, PORT, CAIRN_RELEASE } = process.env;
-const server = createServer(async (request, response) => {
+const server = createServer((request, response) => answer(request, response).catch((error) => console.error(request.url, error)));
+async function answer(request, response) {
   if (request.url === '/slow') {
     for (let part = 0; part < 10; part++) { response.write('x'.repeat(1024)); await new Promise((resolve) => setTimeout(resolve, 50)); }
     response.end();
@@ -318,7 +320,7 @@ const server = createServer(async (request, response) => {
     const timer = setInterval(() => response.write('data: tick\\n\\n'), 100);
     response.once('close', () => clearInterval(timer));
   } else response.end(request.url === '/healthz' ? 'healthy' : CAIRN_RELEASE);
-});
+}
 server.on('upgrade', (request, socket) => {
   const accept = createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
   socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + '\\r\\n\\r\\n');
