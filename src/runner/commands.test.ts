@@ -66,14 +66,14 @@ test('a task that fails stops the promotion with its last lines; nothing is swit
 test('a task that the runner was killed under runs again; one that had ended does not, also after a restart', async (t) => {
   const at = await place(t);
   const { client, folder } = at;
-  const runner = await spawnRunner(t, at, 0);
+  const runner = await spawnRunner(at, 0);
   await script(folder, 'task.mjs', `appendFileSync(log, 'begin ' + process.pid + '\\n'); setTimeout(() => appendFileSync(log, 'end\\n'), 2500);`);
   const request = { ...preparing(folder, 'one', [{}, task('migrate')]), tasks: true };
   const preparingIt = assert.rejects(client.prepare(request), { code: 'unreachable' });
   await eventually('the task runs', async () => (await ran(at)).length === 1);
   runner.process.kill('SIGKILL');
   await preparingIt;
-  await spawnRunner(t, at, runner.port);
+  await spawnRunner(at, runner.port);
   await sleep(2_500);
   assert.equal((await ran(at)).length, 1, 'what was left of it was killed');
   await client.prepare(request);

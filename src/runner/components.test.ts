@@ -72,7 +72,7 @@ test('a content without any web component is ready when its first start is over'
 test('workers are never two at once, also where the runner is killed with -9 in the middle of a handover', async (t) => {
   const at = await place(t);
   const { client, folder } = at;
-  let runner = await spawnRunner(t, at, 0);
+  let runner = await spawnRunner(at, 0);
   for (const version of ['one', 'two']) await client.prepare(preparing(folder, version, [{}, worker]));
   await client.switch(switching('one', null, 'first'));
   await eventually('the worker works', async () => (await saidBy(folder)).length === 1);
@@ -85,7 +85,7 @@ test('workers are never two at once, also where the runner is killed with -9 in 
     await sleep(20 * round);
     runner.process.kill('SIGKILL');
     const before = (await saidBy(folder)).length;
-    runner = await spawnRunner(t, at, runner.port);
+    runner = await spawnRunner(at, runner.port);
     await eventually('the live one works', async () => (await client.state()).timelines[0]?.instances.some(({ component, content }) => component === 'mail' && content === contentOf(live)) === true);
     const alive = (await client.state()).timelines[0]?.instances.filter(({ component }) => component === 'mail') ?? [];
     assert.equal(alive.length, 1);

@@ -53,6 +53,8 @@ export interface Place {
   readonly options: RunnerOptions;
   readonly client: RunnerClient;
   readonly reported: CairnError[];
+  /** Done at the end of the test, the last one first. */
+  readonly ends: (() => unknown)[];
 }
 
 export async function place(t: TestContext, environments = ['production']): Promise<Place> {
@@ -68,9 +70,9 @@ export async function place(t: TestContext, environments = ['production']): Prom
   await mkdir(users, { recursive: true, mode: 0o700 });
   for (const [i, name] of ['production.shop', 'production.blog'].entries()) await writeFile(join(users, String(60_600 + 2 * Math.floor(Math.random() * 190) + i)), name);
   const client = runnerClient(join(folder, 'socket'));
+  const ends: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true }), () => client.close()];
   t.after(async () => {
-    await client.close();
-    await rm(folder, { recursive: true, force: true });
+    for (const end of ends.toReversed()) await end();
   });
   const reported: CairnError[] = [];
   const options: RunnerOptions = {
@@ -84,7 +86,7 @@ export async function place(t: TestContext, environments = ['production']): Prom
     drainMs: 1_000,
     report: (error) => void reported.push(error),
   };
-  return { folder, client, options, reported };
+  return { folder, client, options, reported, ends };
 }
 
 export interface Running extends Place {
@@ -96,7 +98,7 @@ export interface Running extends Place {
 export async function running(t: TestContext, more: Partial<RunnerOptions> = {}, environments?: string[]): Promise<Running> {
   const at = await place(t, environments);
   const runner = await startRunner({ ...at.options, ...more });
-  t.after(() => runner.close());
+  at.ends.push(() => runner.close());
   const urlOf = (environment: string) => `http://127.0.0.1:${runner.ports.get(environment)}`;
   return { ...at, runner, urlOf, url: urlOf('production') };
 }
@@ -178,10 +180,10 @@ console.log(runner.ports.get('production'));
 process.on('SIGTERM', () => runner.close().then(() => process.exit()));`;
 
 /** A runner that is a process of its own, to be killed. */
-export async function spawnRunner(t: TestContext, { folder }: Place, port: number): Promise<{ process: ChildProcess; port: number; url: string }> {
+export async function spawnRunner({ folder, ends }: Place, port: number): Promise<{ process: ChildProcess; port: number; url: string }> {
   const args = ['--input-type=module', '-e', child, folder, String(port)];
   const spawned = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(async () => {
+  ends.push(async () => {
     if (spawned.exitCode !== null || spawned.signalCode !== null) return;
     spawned.kill('SIGTERM');
     await once(spawned, 'exit');

@@ -194,7 +194,7 @@ test('a hundred switches under 32 connections lose no request, each well under t
 test('killed with -9 in the middle of switches, it comes back with what it acknowledged, and without orphans', async (t) => {
   const at = await place(t);
   const { client, folder } = at;
-  let runner = await spawnRunner(t, at, 0);
+  let runner = await spawnRunner(at, 0);
   const url = `http://127.0.0.1:${runner.port}`;
   await Promise.all(['one', 'two'].map((version) => client.prepare(preparing(folder, version))));
   const first = await client.switch(switching('one', null, 'first'));
@@ -215,7 +215,7 @@ test('killed with -9 in the middle of switches, it comes back with what it ackno
       { code: 'unreachable', retryable: true },
     );
     await kill;
-    runner = await spawnRunner(t, at, runner.port);
+    runner = await spawnRunner(at, runner.port);
     live = (await served(url)).version;
     assert.ok(live === acknowledged || live === asked, `${live} is live, ${acknowledged} was acknowledged, ${asked} was asked for`);
     assert.equal((await client.state()).timelines[0]?.live?.content, contentOf(live));

@@ -142,7 +142,7 @@ test('a person who rolls back ends the watch, and it never reverts what they cho
 test('a watch goes on where it was after the runner was killed, and reverts to what came up again', async (t) => {
   const at = await place(t);
   const { client, folder } = at;
-  const first = await spawnRunner(t, at, 0);
+  const first = await spawnRunner(at, 0);
   await writeFile(join(folder, 'content', 'app', 'sours.mjs'), `if (process.env.CAIRN_RELEASE !== 'x') await import('./main.mjs');
     import { existsSync } from 'node:fs';
     setInterval(() => { if (existsSync(process.env.CAIRN_DATA_FILES + '/sour')) process.exit(1); }, 50);`);
@@ -154,7 +154,7 @@ test('a watch goes on where it was after the runner was killed, and reverts to w
   const cut = assert.rejects(client.watch({ operation: 'second', ...shop }), { code: 'unreachable', retryable: true });
   first.process.kill('SIGKILL');
   await cut;
-  const again = await spawnRunner(t, at, first.port);
+  const again = await spawnRunner(at, first.port);
   assert.equal((await served(again.url)).version, 'two');
   await writeFile(join(folder, 'data', 'production', 'shop', 'files', 'sour'), '');
   const answer = await client.watch({ operation: 'second', ...shop });
