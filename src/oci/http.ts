@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { CairnError, type ErrorCode } from '#core';
 
 interface Call {
@@ -49,6 +49,8 @@ export function resolveLocation(from: URL, location: string): URL {
 
 async function once(call: Call, url: URL, authorization: string | undefined): Promise<Answer> {
   let response: Dispatcher.ResponseData;
+  // Loaded where it is used: most commands ask no registry.
+  const { request } = await import('undici');
   try {
     response = await request(url, {
       method: call.method,

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import type { RequestOptions } from 'node:http';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
 import type { StoredRelease } from '#ledger';
 import type { Drill, Incident, ReleaseDocument, RollbackPlan, RollbackRequest, SignedStatement, Timeline } from '#release';
@@ -13,12 +13,11 @@ export type ApiClient = ReturnType<typeof apiClient>;
 export function apiClient(baseUrl: string, token: string) {
   async function exchange(method: 'GET' | 'POST', path: string, content?: unknown, signal?: AbortSignal): Promise<Buffer> {
     const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...(content !== undefined && { 'content-type': 'application/json' }) };
-    const response = await request(new URL(path, baseUrl), { method, headers, ...(content !== undefined && { body: JSON.stringify(content) }), headersTimeout: 300_000, ...(signal !== undefined && { signal }) }).catch((cause: unknown) => {
+    const { status, bytes } = await send(new URL(path, baseUrl), { method, headers, ...(signal !== undefined && { signal }) }, content === undefined ? undefined : JSON.stringify(content)).catch((cause: unknown) => {
       throw new CairnError('unreachable', `no control server answers at ${baseUrl}`, { cause, fix: 'cairn up', retryable: true });
     });
-    const bytes = Buffer.from(await response.body.arrayBuffer());
-    if (response.statusCode < 300) return bytes;
-    throw errorFrom(bytes, response.statusCode);
+    if (status < 300) return bytes;
+    throw errorFrom(bytes, status);
   }
   const get = async <T>(path: string, signal?: AbortSignal): Promise<T> => JSON.parse((await exchange('GET', path, undefined, signal)).toString('utf8')) as T;
   const post = async <T>(path: string, content: unknown, signal?: AbortSignal): Promise<T> => JSON.parse((await exchange('POST', path, content, signal)).toString('utf8')) as T;
@@ -53,6 +52,26 @@ export function apiClient(baseUrl: string, token: string) {
     tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),
     bodies: async (from: number, to: number) => (await get<string[]>(`/api/v1/log/entries?from=${from}&to=${to}`)).map((one) => Buffer.from(one, 'base64')),
   };
+}
+
+/** As long as anything may take that the server does within one call. */
+const answerMs = 300_000;
+
+/**
+ * One request on a connection of its own: a kept one may be closed by a restarting server just as it is used. The module is got and not
+ * imported, which would load all that it could be asked for, and takes longer than most commands.
+ */
+function send(url: URL, options: RequestOptions, body: string | undefined): Promise<{ status: number; bytes: Buffer }> {
+  const { request } = process.getBuiltinModule('node:http');
+  return new Promise((resolve, reject) => {
+    const call = request(url, { ...options, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk)).once('error', reject);
+      response.once('end', () => (response.complete ? resolve({ status: response.statusCode ?? 500, bytes: Buffer.concat(chunks) }) : reject(new Error('the answer broke off'))));
+    });
+    call.setTimeout(answerMs, () => call.destroy(new Error('it does not answer')));
+    call.once('error', reject).end(body);
+  });
 }
 
 function errorFrom(bytes: Buffer, status: number): CairnError {
