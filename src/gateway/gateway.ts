@@ -16,8 +16,9 @@ export interface Gateway {
   /** Of the content in all environments. */
   counts(content: Digest): Counts;
   /**
-   * Waits until nothing is in flight on the content where it isn't routed to, at most `deadlineMs`, then closes its connections,
-   * which cuts off what is still in flight. Where the content is routed to, or becomes so meanwhile, nothing happens.
+   * Waits until nothing is in flight on the content where it doesn't serve, at most `deadlineMs`, then closes its connections,
+   * which cuts off what is still in flight; those for assets that it is still asked for stay. Where the content serves, or does so
+   * meanwhile, nothing happens.
    */
   drain(content: Digest, deadlineMs: number): Promise<{ readonly inFlight: number; readonly milliseconds: number }>;
   /** Prometheus text: requests, errors and latency by environment, application, component and release. */
@@ -76,11 +77,11 @@ export function createGateway({ clock, limits }: GatewayOptions): Gateway {
 
     async drain(content, deadlineMs) {
       const start = clock.elapsed();
-      const leaving = [...places.values()].flatMap((place) => place.sidesOf(content).map((side) => ({ place, side }))).filter(({ place, side }) => !place.isRouted(side));
+      const leaving = [...places.values()].flatMap((place) => place.sidesOf(content).map((side) => ({ place, side, turns: side.turns }))).filter(({ place, side }) => !place.serves(side));
       await Promise.all(leaving.map(({ side }) => side.idle(deadlineMs)));
       let inFlight = 0;
-      // Meanwhile it may have been routed to again.
-      for (const { place, side } of leaving) if (!place.isRouted(side)) inFlight += place.remove(side);
+      // Meanwhile it may serve again, or have served again: who came then has a deadline of their own.
+      for (const { place, side, turns } of leaving) if (!place.serves(side) && side.turns === turns) inFlight += place.remove(side);
       return { inFlight, milliseconds: clock.elapsed() - start };
     },
 

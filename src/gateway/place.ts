@@ -39,7 +39,18 @@ export class Place {
 
   /** One assignment: there is no moment between two tables. */
   route(routes: readonly Route[]): void {
+    const before = this.#serving();
     this.#table = tableOf(routes, (backend) => this.#sideOf(backend));
+    for (const side of this.#serving()) if (!before.has(side)) side.turns++;
+  }
+
+  #serving(): Set<Side> {
+    return new Set(this.#table.flatMap(({ shares }) => shares.map(({ side }) => side)));
+  }
+
+  /** New visitors come to it; one that is only asked for assets that the live side lacks does not serve. */
+  serves(side: Side): boolean {
+    return this.#table.some(({ shares }) => shares.some((share) => share.side === side));
   }
 
   handle(secure: boolean, request: IncomingMessage, response: ServerResponse, expects: boolean): void {
@@ -109,8 +120,9 @@ export class Place {
     return [...this.#sides.values()].filter(({ backend }) => backend.content === content);
   }
 
-  /** Cuts what is in flight there, and says how much. */
+  /** Cuts what is in flight there, and says how much. What is still asked for assets stays open for them. */
   remove(side: Side): number {
+    if (this.isRouted(side)) return side.cut();
     this.#sides.delete(keyOf(side.backend));
     return side.close();
   }

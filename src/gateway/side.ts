@@ -15,6 +15,8 @@ export interface Guest {
 export class Side {
   backend: Backend;
   readonly meter: Meter;
+  /** How often it began to serve. */
+  turns = 0;
   readonly #clock: Clock;
   readonly #limits: Limits;
   /** Not a Set: one that thousands enter and leave each second leaves a chain of outgrown tables for the collector. */
@@ -81,14 +83,19 @@ export class Side {
   }
 
   /** Cuts off what still is in flight, and says how much that was. */
-  close(): number {
+  cut(): number {
     const left = [...this.#guests];
     for (const guest of left) {
       guest.cut();
       this.leave(guest);
     }
+    return left.length;
+  }
+
+  close(): number {
+    const left = this.cut();
     for (const origin of this.#origins.splice(0)) origin.close();
     this.backend = { ...this.backend, origins: [] };
-    return left.length;
+    return left;
   }
 }

@@ -134,3 +134,29 @@ test('bodies of every length around a buffer arrive as they are', async (t) => {
     }
   }
 });
+
+test('a stream is cut by the deadline of the switch that left it behind, not by one from before it came, and also where its content is still asked for assets', async (t) => {
+  const { gateway, url } = await opened(t);
+  const streaming = await application(t, (_, response) => response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders());
+  const [one, two] = [backend('one', streaming), backend('two', streaming)];
+  const leftForAssets = () => gateway.route('production', whole(two).map((route) => ({ ...route, assets: one })));
+  gateway.route('production', whole(one));
+  const early = httpRequest(url);
+  early.on('error', () => {}).end();
+  const first = await answerTo(early);
+  first.on('error', () => {});
+  leftForAssets();
+  const draining = gateway.drain(one.content, 200);
+  gateway.route('production', whole(one));
+  const late = httpRequest(url);
+  late.on('error', () => {}).end();
+  const second = await answerTo(late);
+  let cut = false;
+  second.on('error', () => (cut = true)).on('close', () => (cut = true));
+  leftForAssets();
+  assert.equal((await draining).inFlight, 0);
+  assert.equal(cut, false);
+  assert.equal((await gateway.drain(one.content, 50)).inFlight, 2);
+  if (!cut) await new Promise((resolve) => second.once('close', resolve));
+  assert.equal(cut, true);
+});
