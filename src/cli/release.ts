@@ -2,7 +2,7 @@ import { predicateTypes, signEnvelope, makeStatement, type Statement } from '#at
 import { buildApplication, commitsSince, resolveCommit, type BuildEvent, type Built, type Commit } from '#build';
 import { canonicalJson } from '#core';
 import { copyTree, emptyBytes, fileStore, mediaTypes, registryClient, type ContentStore, type Platform } from '#oci';
-import { makeRelease, type ReleaseBlobs, type ReleaseInput } from '#release';
+import { makeRelease, type ReleaseBlobs, type ReleaseInput, type SignedStatement } from '#release';
 import { spkiOf } from '#sign';
 import type { Context, System } from './context.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
@@ -17,12 +17,12 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
   await run(this, flags, async () => {
     const { system } = this;
     const signal = system.untilInterrupted();
-    const { application, stages } = await readDefinition(system);
-    const width = Math.max(application.length, ...stages.map(({ name }) => name.length + 3));
-    const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label.padEnd(width), ...columns));
-    const show = (line: string | null) => (flags.json ? undefined : system.showing(line));
     const commit = await resolveCommit(system.environment, system.directory, flags.dirty === true);
     try {
+      const { application, stages } = await readDefinition(system);
+      const width = Math.max(application.length, ...stages.map(({ name }) => name.length + 3));
+      const say = (label: string, ...columns: string[]) => (flags.json ? undefined : row(this, label.padEnd(width), ...columns));
+      const show = (line: string | null) => (flags.json ? undefined : system.showing(line));
       const session = await openSession(system);
       const { origin } = await session.api.info();
       say('source', `${commit.commit.slice(0, 7)} "${commit.subject}"`, commit.changes === null ? `clean, ${commit.branch}` : `${count(commit.changes.files, 'file')} changed: tree ${commit.changes.tree.slice(0, 7)}`);
@@ -30,9 +30,10 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
       const store = fileStore(session.home.paths.builds);
       const built = await build(system, session, { commit, application, store, signal }, { say, show });
       const made = makeRelease(releaseInput(built, commit));
-      // From here on nothing is cut off in the middle: what follows is short, and is found and ended by the next cairn release.
+      // From here on a signal changes nothing: what follows is short, and where it is cut off the next cairn release ends it.
+      const signed = await vouch(system, session, { built, made, commit, origin });
       await publish(system, session, store, made, application);
-      const logged = await vouch(system, session, { built, made, commit, origin });
+      const logged = await log(system, session, application, signed);
       if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, logged ${range(logged.entries)}`);
       if (commit.changes !== null) say('dirty', 'built from changes that are in no commit', '', 'production refuses it');
       say(application, short(made.digest), '', logged.again ? 'released before: the same digest' : `same ${commit.changes === null ? 'commit' : 'tree'}, same digest, anywhere`);
@@ -116,15 +117,12 @@ async function publish(system: System, { url }: Session, store: ContentStore, ma
 }
 
 interface Vouched {
+  /** Whether the release is known already. */
   readonly again: boolean;
-  readonly kinds: readonly string[];
-  readonly entries: readonly number[];
+  readonly signed: readonly { readonly kind: string; readonly statement: SignedStatement }[];
 }
 
-/**
- * Signs and logs what is not said of the release yet. Provenance comes last: by it a release is known, so that one that was cut off
- * before is not taken for whole.
- */
+/** Signs what is not said of the release yet, before anything is published: who cannot sign publishes nothing. */
 async function vouch(system: System, { api, home }: Session, { built, made, commit, origin }: { built: Built; made: ReleaseBlobs; commit: Commit; origin: string }): Promise<Vouched> {
   const { application } = made.document;
   const said = await persist(system, () => alreadySaid(api, made));
@@ -134,16 +132,18 @@ async function vouch(system: System, { api, home }: Session, { built, made, comm
   const wanted = statementsOf({ built, made, commit, origin, person: personName(system), version: system.version, invocation: system.random(16), notes });
   // One that is not known yet gets all of them: a bill of the same components is still the bill of another commit.
   const missing = wanted.filter(({ statement }) => !again || !said.has(statement.predicateType));
-  if (missing.length === 0) return { again, kinds: [], entries: [] };
+  if (missing.length === 0) return { again, signed: [] };
   // Only now, with every stage dead, is the key opened.
   const signer = await ownSigner(system, home);
   const key = spkiOf(signer.publicKey).toString('base64');
+  return { again, signed: missing.map(({ kind, statement }) => ({ kind, statement: { envelope: signEnvelope(makeStatement(statement), signer), key } })) };
+}
+
+/** Provenance comes last: by it a release is known, so that one that was cut off before is not taken for whole. */
+async function log(system: System, { api }: Session, application: string, { again, signed }: Vouched): Promise<{ again: boolean; kinds: string[]; entries: number[] }> {
   const entries: number[] = [];
-  for (const { statement } of missing) {
-    const signed = { envelope: signEnvelope(makeStatement(statement), signer), key };
-    entries.push((await persist(system, () => api.addStatement(application, signed))).logIndex);
-  }
-  return { again, kinds: missing.map(({ kind }) => kind), entries };
+  for (const { statement } of signed) entries.push((await persist(system, () => api.addStatement(application, statement))).logIndex);
+  return { again, kinds: signed.map(({ kind }) => kind), entries };
 }
 
 /** Types of the statements that are there for this release; a bill of materials counts if it is of all its components. */
