@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { predicateTypes, subjectOf } from '#attest';
-import { digestOf } from '#core';
-import { attach, library, type Library, type Made } from './support/library.ts';
+import { predicateTypes, provenance, subjectOf } from '#attest';
+import { CairnError, digestOf } from '#core';
+import type { System } from '#cli';
+import { resolve } from '../src/cli/reference.ts';
+import { openSession } from '../src/cli/session.ts';
+import { attach, library, sign, type Library, type Made } from './support/library.ts';
 
 // What is read back: each command on a home with a history, as a person sees it and as --json says it.
 
@@ -48,7 +51,10 @@ test('what is read back', async (t) => {
   });
 
   await t.test('a reference is an environment, what ran there before, a revision, or a digest; nothing else', async () => {
-    const release = async (reference: string) => (await shop.json<{ release: string }>('show', reference)).release;
+    // In this process: a start for each would take longer than all the rest.
+    const system = { home: shop.home.paths.root, directory: shop.repository } as System;
+    const session = await openSession(system);
+    const release = async (reference: string) => (await resolve(system, session, reference)).release;
     assert.equal(await release('production'), second.release);
     assert.equal(await release('production~1'), third.release);
     assert.equal(await release('production~'), third.release);
@@ -58,8 +64,15 @@ test('what is read back', async (t) => {
     assert.equal(await release(`shop@${first.release}`), first.release);
     assert.equal(await release(first.release.slice(7, 12)), first.release);
     assert.equal(await release(short(second.release)), second.release);
-    for (const unknown of ['nowhere', 'beta~1', 'v1', 'ffffffffff', 'production~9', 'production:77', 'sha256:12', '../x', 'other/production', '77']) await shop.fails(2, 'unknown-reference', 'show', unknown);
-    for (const many of ['3']) await shop.fails(2, 'ambiguous-reference', 'show', many);
+    const refused = (reference: string, code: string) => assert.rejects(release(reference), (error) => error instanceof CairnError && error.code === code && error.fix !== undefined, reference);
+    for (const unknown of ['nowhere', 'beta~1', 'v1', 'ffffffffff', 'production~9', 'production:77', 'sha256:12', '../x', 'other/production', '77', digestOf('none')]) await refused(unknown, 'unknown-reference');
+    await refused('3', 'ambiguous-reference');
+    const alike = ['1', '2'].map((end) => `sha256:0badcafe${'0'.repeat(55)}${end}` as const);
+    const built = { application: 'shop', source: { uri: 'git+https://example.com', commit: 'c'.repeat(40) }, stages: digestOf('x'), environment: [], isolation: null, dependencies: [], builder: { id: 'x', version: '0' }, invocation: 'x', startedAt: '', finishedAt: '' };
+    for (const digest of alike) await shop.ledger.commit([sign(provenance({ ...built, subject: [subjectOf('shop', digest)] }), shop.signer)]);
+    await refused('0badcafe', 'ambiguous-reference');
+    assert.equal(await release(alike[0]?.slice(7) ?? ''), alike[0]);
+    await shop.fails(2, 'unknown-reference', 'show', 'v1');
     await shop.fails(2, 'unknown-environment', 'trace', 'nowhere');
   });
 
