@@ -1,26 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { CairnError } from '#core';
 import { nothingLocked, type Locked, type Package } from './package.ts';
 
-interface Entry {
-  readonly name?: string;
-  readonly version?: string;
-  readonly resolved?: string;
-  readonly integrity?: string;
-  readonly license?: unknown;
-  readonly dev?: boolean;
-  readonly devOptional?: boolean;
-  readonly optional?: boolean;
-  readonly link?: boolean;
-  readonly inBundle?: boolean;
-  readonly os?: readonly string[];
-  readonly cpu?: readonly string[];
-  readonly dependencies?: Readonly<Record<string, string>>;
-  readonly optionalDependencies?: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
-  readonly devDependencies?: Readonly<Record<string, string>>;
-}
+const some = z.union([z.string().transform((one) => [one]), z.array(z.string())]).optional();
+const names = z.record(z.string(), z.unknown()).optional();
+/** Of an entry of the lockfile, and of package.json: npm-docs "package-lock.json". */
+const entrySchema = z.looseObject({
+  name: z.string().optional(), version: z.string().optional(), resolved: z.union([z.string(), z.boolean()]).optional(), integrity: z.string().optional(), license: z.unknown().optional(),
+  dev: z.boolean().optional(), devOptional: z.boolean().optional(), optional: z.boolean().optional(), link: z.boolean().optional(), inBundle: z.boolean().optional(),
+  os: some, cpu: some, dependencies: names, optionalDependencies: names, peerDependencies: names, devDependencies: names,
+});
+const lockSchema = z.looseObject({ packages: z.record(z.string(), entrySchema).optional() });
+type Entry = z.infer<typeof entrySchema>;
 type Entries = Readonly<Record<string, Entry>>;
 
 /**
@@ -31,7 +24,7 @@ export async function npmLock(source: string, platform: string): Promise<Locked>
   const read = (name: string) => readFile(join(source, name), 'utf8').catch(() => undefined);
   const name = (await read('npm-shrinkwrap.json')) === undefined ? 'package-lock.json' : 'npm-shrinkwrap.json';
   const [manifest, lockfile] = [await read('package.json'), await read(name)];
-  const wants = manifest === undefined ? {} : (parse(manifest, 'package.json') as Entry);
+  const wants = manifest === undefined ? {} : parse(manifest, 'package.json', entrySchema);
   const wanted = Object.keys({ ...wants.dependencies, ...wants.optionalDependencies, ...wants.devDependencies });
   if (lockfile === undefined) {
     if (wanted.length === 0) return nothingLocked;
@@ -39,7 +32,7 @@ export async function npmLock(source: string, platform: string): Promise<Locked>
       fix: 'npm install --package-lock-only, then commit package-lock.json',
     });
   }
-  const { packages } = parse(lockfile, name) as { packages?: Entries };
+  const { packages } = parse(lockfile, name, lockSchema);
   if (packages === undefined) throw new CairnError('invalid-configuration', `${name} is of the first version, without packages`, { fix: 'npm install --package-lock-only --lockfile-version 3, then commit it' });
   return lockedIn(packages, name, platform);
 }
@@ -48,7 +41,7 @@ export async function npmLock(source: string, platform: string): Promise<Locked>
 export async function installedIn(source: string): Promise<string[]> {
   const text = await readFile(join(source, 'node_modules/.package-lock.json'), 'utf8').catch(() => '{}');
   try {
-    const { packages = {} } = JSON.parse(text) as { packages?: Entries };
+    const { packages = {} } = lockSchema.parse(JSON.parse(text));
     return Object.entries(packages).flatMap(([path, entry]) => purlOf(path, entry) ?? []);
   } catch {
     return [];
@@ -101,10 +94,11 @@ function hashOf(path: string, entry: Entry, file: string): Record<string, string
   const order = ['sha512', 'sha384', 'sha256', 'sha1'];
   const [best] = hashes.toSorted((a, b) => order.indexOf(a.algorithm) - order.indexOf(b.algorithm));
   if (best !== undefined) return { [best.algorithm]: best.hex };
-  const commit = /^git\+.*#([0-9a-f]{40})$/.exec(entry.resolved ?? '')?.[1];
+  const from = typeof entry.resolved === 'string' ? entry.resolved : '';
+  const commit = /^git\+.*#([0-9a-f]{40})$/.exec(from)?.[1];
   if (commit !== undefined) return { gitCommit: commit };
   // Carried inside another package, whose hash covers it, or in the commit.
-  if (entry.inBundle === true || entry.resolved?.startsWith('file:') === true) return {};
+  if (entry.inBundle === true || from.startsWith('file:')) return {};
   throw new CairnError('invalid-configuration', `${file} has no hash for ${nameOf(path, entry)} ${entry.version}: whatever the registry serves would be taken`, {
     fix: `Remove node_modules and ${file}, then: npm install --package-lock-only`,
   });
@@ -125,10 +119,15 @@ function neededBy(path: string, entry: Entry, entries: Entries, platform: string
   });
 }
 
-function parse(text: string, name: string): unknown {
+function parse<T>(text: string, name: string, schema: z.ZodType<T>): T {
+  const fix = name === 'package.json' ? 'Mend package.json' : 'npm install --package-lock-only';
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch (cause) {
-    throw new CairnError('invalid-configuration', `${name} is not JSON`, { cause, fix: name === 'package.json' ? 'Mend package.json' : 'npm install --package-lock-only' });
+    throw new CairnError('invalid-configuration', `${name} is not JSON`, { cause, fix });
   }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new CairnError('invalid-configuration', `${name} is not as npm writes it: ${z.prettifyError(parsed.error).split('\n').slice(0, 2).join(' ')}`, { fix });
+  return parsed.data;
 }

@@ -29,7 +29,8 @@ const locked = (more: object = {}) => ({
     'node_modules/renamed': { name: '@scope/real', version: '2.0.0', integrity: sha512 },
     'node_modules/tool': { version: '1.0.0', integrity: sha512, dev: true, dependencies: { b: '2', bundled: '1' } },
     'node_modules/bundled': { version: '1.0.0', inBundle: true, dev: true },
-    'node_modules/@os/darwin': { version: '1.0.0', optional: true, os: ['darwin'] },
+    'node_modules/@os/darwin': { version: '1.0.0', optional: true, os: 'darwin' },
+    'node_modules/@os/linux': { version: '1.0.0', integrity: sha512, optional: true, dev: true, os: ['!win32'], cpu: ['x64'] },
     'packages/own': { version: '1.0.0', dependencies: { a: '1' } },
     'node_modules/own': { resolved: 'packages/own', link: true },
     ...more,
@@ -39,7 +40,7 @@ const locked = (more: object = {}) => ({
 test('the lockfile gives each package once, with its strongest hash, its licence and what it needs, as Node would find it', async () => {
   const { packages, direct } = await npmLock(await folder({ 'package.json': { dependencies: { a: '1' } }, 'package-lock.json': locked() }), 'linux/amd64');
   assert.deepEqual(packages.map(({ purl, runtime }) => [purl, runtime]), [
-    ['pkg:npm/%40scope/real@2.0.0', true], ['pkg:npm/a@1.0.0', true], ['pkg:npm/b@1.1.0', true], ['pkg:npm/b@2.0.0', false], ['pkg:npm/bundled@1.0.0', false], ['pkg:npm/tool@1.0.0', false],
+    ['pkg:npm/%40os/linux@1.0.0', false], ['pkg:npm/%40scope/real@2.0.0', true], ['pkg:npm/a@1.0.0', true], ['pkg:npm/b@1.1.0', true], ['pkg:npm/b@2.0.0', false], ['pkg:npm/bundled@1.0.0', false], ['pkg:npm/tool@1.0.0', false],
   ]);
   const a = packages.find(({ name }) => name === 'a');
   assert.deepEqual([a?.digest, a?.license, a?.dependsOn], [{ sha512: Buffer.alloc(64, 7).toString('hex') }, 'MIT', ['pkg:npm/b@1.1.0']]);
