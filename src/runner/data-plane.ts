@@ -57,7 +57,7 @@ export class DataPlane {
       changed: (standing) => this.#router.changed(standing),
       ran: ({ stored }, component, ok) => this.#metrics.cron(stored, component, ok),
     }));
-    const router = (this.#router = new Router({ clock, gateway, history, contents, drainMs, report }));
+    const router = (this.#router = new Router({ gateway, history, contents, drainMs, report }));
     const handovers = (this.#handovers = new Handovers({ history, contents, drainMs }));
     const moves = (this.#moves = new Moves({
       ...options,
@@ -160,7 +160,7 @@ export class DataPlane {
     const { drainMs, launcher } = this.#options;
     await Promise.all([this.#watches.stop(), this.#handovers.stop(), this.#contents.stop(drainMs)]);
     await launcher.stop();
-    await Promise.all([this.#router.stop(), ...this.#background]);
+    await Promise.all(this.#background);
   }
 
   async #known(named: ContentName): Promise<Standing | undefined> {

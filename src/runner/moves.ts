@@ -190,7 +190,7 @@ export class Moves {
     await write();
     router.route(timeline.environment);
     const now = router.served(timeline);
-    router.drain(timeline, before.filter((content) => !now.includes(content)));
+    router.drain(before.filter((content) => !now.includes(content)));
     moved(timeline);
   }
 

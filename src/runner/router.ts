@@ -1,14 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { asCairnError, type CairnError, type Clock, type Digest } from '#core';
+import { asCairnError, type CairnError, type Digest } from '#core';
 import type { Gateway } from '#gateway';
 import type { Contents } from './contents.ts';
 import type { History, TimelineHistory } from './history.ts';
 import { tableOf, type Routed } from './routes.ts';
 import type { Standing } from './standing.ts';
-import { contentKey, type ContentName, type TimelineName } from './words.ts';
+import type { TimelineName } from './words.ts';
 
 export interface RouterOptions {
-  readonly clock: Clock;
   readonly gateway: Gateway;
   readonly history: History;
   readonly contents: Contents;
@@ -16,15 +14,9 @@ export interface RouterOptions {
   readonly report: (error: CairnError) => void;
 }
 
-const pollMs = 20;
-
 /** Keeps the gateway's tables what the history says is live. */
 export class Router {
   readonly #options: RouterOptions;
-  readonly #draining = new Set<Promise<unknown>>();
-  readonly #stop = new AbortController();
-  /** Contents that serve no assets just now. */
-  readonly #hidden = new Set<string>();
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -51,45 +43,16 @@ export class Router {
   }
 
   /** In the background: what is still in flight on contents that were left may end until the deadline. They stay warm. */
-  drain(timeline: TimelineName, left: readonly Digest[]): void {
-    for (const content of left) {
-      const { application, environment } = timeline;
-      const draining = this.#drain({ application, environment, content }).catch((error: unknown) => this.#options.report(asCairnError(error)));
-      this.#draining.add(draining);
-      void draining.finally(() => this.#draining.delete(draining));
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#draining);
-  }
-
-  /** The gateway cuts nothing where it may still ask for assets: for the moment of the cut it is told that it may not. */
-  async #drain(left: ContentName): Promise<void> {
-    const { clock, gateway, drainMs } = this.#options;
-    const { content } = left;
-    const { signal } = this.#stop;
-    for (const start = clock.elapsed(); clock.elapsed() - start < drainMs && gateway.counts(content).inFlight > 0 && !signal.aborted; ) {
-      await sleep(pollMs, undefined, { signal }).catch(() => {});
-    }
-    if (this.served(left).includes(content) || gateway.counts(content).inFlight === 0) return;
-    const key = contentKey(left);
-    this.#hidden.add(key);
-    try {
-      this.route(left.environment);
-      await gateway.drain(content, 0);
-    } finally {
-      this.#hidden.delete(key);
-      this.route(left.environment);
-    }
+  drain(left: readonly Digest[]): void {
+    const { gateway, drainMs, report } = this.#options;
+    for (const content of left) gateway.drain(content, drainMs).catch((error: unknown) => report(asCairnError(error)));
   }
 
   #routed(timeline: TimelineHistory): Routed {
     const { contents } = this.#options;
     const standing = (side: { readonly content: Digest } | null) => (side === null ? undefined : contents.get({ ...timeline, content: side.content }));
     const { live, former, before } = timeline;
-    const assets = before === null || before.content === live?.content || this.#hidden.has(contentKey({ ...timeline, content: before.content })) ? null : before;
+    const assets = before === null || before.content === live?.content ? null : before;
     return { live: standing(live), share: live?.share ?? 100, former: standing(former), before: standing(assets) };
   }
 }
