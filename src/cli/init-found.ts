@@ -81,9 +81,16 @@ function startOf({ scripts = {}, main }: Manifest, names: readonly string[]): { 
   if (line === undefined) return undefined;
   const words = line.trim().split(/\s+/);
   // Only a shell knows what to do with these.
-  if (/["'`$&|;<>*?()=]/.test(line)) return { command: ['sh', '-c', `exec ${line}`.replace(/^exec (?=.*(&&|;|\|))/, '')], file: undefined, shown: line };
+  if (/["'`$&|;<>*?()=]/.test(line)) return { command: ['sh', '-c', inShell(line)], file: undefined, shown: line };
   if (words[0] === 'node') return { command: words, file: words.find((word) => /\.[cm]?[jt]s$/.test(word))?.replace(/^\.\//, ''), shown: line };
   return { command: [`node_modules/.bin/${words[0]}`, ...words.slice(1)], file: undefined, shown: line };
+}
+
+/** The program takes the shell's place, so that it gets the signals; not where there are several. */
+function inShell(line: string): string {
+  if (/[;|&]/.test(line)) return line;
+  const [, settings = '', program = ''] = /^((?:[A-Za-z_][A-Za-z0-9_]*=\S*\s+)*)(.*)$/.exec(line) ?? [];
+  return `${settings}exec ${program}`;
 }
 
 /** Where `npm run build` puts what it makes. */
@@ -101,7 +108,7 @@ async function lookAtGo(directory: string, names: readonly string[], { environme
   const application = nameFrom(module.replace(/\/v\d+$/, '').split('/').at(-1) ?? module);
   const mains = await mainPackages(directory, names);
   const main = mains.find((one) => one === '.' || one.endsWith(`/${application}`)) ?? mains[0];
-  const declared = /^(?:toolchain go|go )(\d+\.\d+\.\d+)$/m.exec(text)?.[1];
+  const declared = (/^toolchain go(\d+\.\d+\.\d+)$/m.exec(text) ?? /^go (\d+\.\d+\.\d+)$/m.exec(text))?.[1];
   const go = (await goVersion(environment)) ?? declared ?? '1.26.8';
   const required = /^\s*(?:require\s+)?\S+\.\S+\/\S+ v\d/m.test(text);
   const files = names.filter((name) => ['ui', 'static', 'templates', 'public', 'assets', 'web', 'views', 'migrations'].includes(name));
