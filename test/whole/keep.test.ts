@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { pack } from 'tar-stream';
 import { exists } from '#core';
-import { library } from './support/library.ts';
+import { library } from '../support/library.ts';
 
 // What keeps a home in order: what nothing returns to goes, what may be needed comes back from a backup.
 

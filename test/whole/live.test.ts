@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Machine, top } from './support/machine.ts';
+import { Machine, top } from '../support/machine.ts';
 
 // What is read of what runs, on a real machine: processes, their logs, and a home that is backed up and brought back.
 

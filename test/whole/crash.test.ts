@@ -11,8 +11,8 @@ import { openLedger } from '#ledger';
 import { isConsistent, readCheckpoint } from '#log';
 import type { Moved, Timeline } from '#release';
 import type { ApiClient } from '#server';
-import { systemClock } from '../src/main/system.ts';
-import { application, Machine, signedRequest, start, top, user, type Started } from './support/machine.ts';
+import { systemClock } from '../../src/main/system.ts';
+import { application, Machine, signedRequest, start, top, user, type Started } from '../support/machine.ts';
 
 // The control server is killed at each of its writes in turn, while the runner serves. CAIRN_SWEEP=full takes every one, a
 // number every so many; each point costs two starts of the server, hence few of them where nothing is asked.

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '#core';
 import type { Timeline } from '#release';
-import { top, type Machine, type Ran } from './support/machine.ts';
-import { define, mischief, web } from './support/mischief.ts';
+import { top, type Machine, type Ran } from '../support/machine.ts';
+import { define, mischief, web } from '../support/mischief.ts';
 
 // What moves releases, as a person sees it: the commands, their exit codes, and what is served meanwhile.
 

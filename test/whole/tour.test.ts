@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { freePorts, top } from './support/machine.ts';
+import { freePorts, top } from '../support/machine.ts';
 
 // The README's tour, command by command, with the real thing. Digests, numbers and times are whatever they are; everything else that
 // is printed must be what the README says. UPDATE_TOUR=1 writes the README anew from what was printed.

@@ -7,8 +7,8 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDigest, type Digest } from '#core';
 import { homePaths } from '#home';
-import { top, type Machine } from './support/machine.ts';
-import { define, mischief } from './support/mischief.ts';
+import { top, type Machine } from '../support/machine.ts';
+import { define, mischief } from '../support/mischief.ts';
 
 // What happens to a machine that somebody, or the machine itself, does harm to: nothing is lost, and everything says what mends it.
 

@@ -4,7 +4,7 @@ import { globSync } from 'node:fs';
 import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { commitAll, freePorts, git, makeRepository, passphrase, runCairn, start, top } from './support/machine.ts';
+import { commitAll, freePorts, git, makeRepository, passphrase, runCairn, start, top } from '../support/machine.ts';
 
 // One commit gives one release digest, whoever builds it, wherever, whenever and however their machine is set up.
 
