@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { predicateTypes, provenance, subjectOf } from '#attest';
 import { CairnError, digestOf } from '#core';
 import type { System } from '#cli';
 import { resolve } from '../src/cli/reference.ts';
 import { openSession } from '../src/cli/session.ts';
 import { attach, library, sign, type Library, type Made } from './support/library.ts';
+import { top } from './support/machine.ts';
 
 // What is read back: each command on a home with a history, as a person sees it and as --json says it.
 
@@ -150,6 +153,22 @@ test('what is read back', async (t) => {
     const ran = await shop.cairnAt({ cwd: shop.folder }, 'show', 'production', '--json');
     assert.equal((ran.json as { release: string }).release, second.release);
     assert.equal((await readdir(shop.folder)).includes('.git'), false);
+  });
+
+  await t.test('a shell is offered commands, environments and digests, with the server away too', async () => {
+    const offered = async (...words: string[]) => {
+      const script = `source <(cairn completion bash); COMP_WORDS=(cairn ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _cairn; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await promisify(execFile)('bash', ['-c', `cairn() { '${process.execPath}' '${join(top, 'bin/cairn.js')}' "$@"; }; ${script}`], { cwd: shop.repository, env: shop.environment });
+      return stdout.split('\n').filter((line) => line !== '');
+    };
+    assert.deepEqual(await offered('rollb'), ['rollback']);
+    assert.deepEqual(await offered('promote', short(first.release), 'st'), ['staging']);
+    assert.deepEqual(await offered('show', 'production~'), ['production~1']);
+    assert.deepEqual(await offered('show', short(first.release).slice(0, 6)), [short(first.release)]);
+    assert.ok((await offered('status', '--')).includes('--watch'));
+    const away = await shop.cairnAt({ port: 9 }, '__complete', 'verify', short(first.release).slice(0, 6));
+    assert.match(away.stdout, new RegExp(`^${short(first.release)}\t`));
+    assert.equal((await shop.cairn('completion', 'tcsh')).code, 2);
   });
 
   await t.test('where the server is away, status says so and what mends it', async () => {

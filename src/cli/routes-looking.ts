@@ -1,11 +1,11 @@
 import { buildCommand, buildRouteMap, numberParser } from '@stricli/core';
 import { jsonFlag } from './output.ts';
+import { text } from './parameters.ts';
 
 // The commands that look, prove and keep; none of them moves a release.
 
 const json = { json: jsonFlag };
 const yes = (brief: string) => ({ kind: 'boolean', brief, default: false, withNegated: false }) as const;
-const text = (brief: string, placeholder: string) => ({ brief, placeholder, parse: String }) as const;
 const positional = <const P extends readonly ReturnType<typeof text>[]>(...parameters: P) => ({ kind: 'tuple', parameters }) as const;
 const said = (brief: string) => ({ kind: 'parsed', parse: String, brief, optional: true }) as const;
 const reference = text('Digest or its first digits, production, production~1, production:17', 'reference');
@@ -74,6 +74,11 @@ export const lookingRoutes = {
     docs: { brief: 'Remove what nothing returns to' },
     parameters: { flags: { ...json, dryRun: yes('Only say what would go') } },
     loader: () => import('./gc.ts').then((module) => module.gc),
+  }),
+  completion: buildCommand({
+    docs: { brief: 'Print what has a shell complete commands, environments and digests' },
+    parameters: { flags: {}, positional: positional(text('bash, zsh or fish', 'shell')) },
+    loader: () => import('./completion.ts').then((module) => module.completion),
   }),
   ledger: buildRouteMap({
     docs: { brief: 'The log and the index over it' },

@@ -1,10 +1,10 @@
 import { buildCommand, buildRouteMap, numberParser } from '@stricli/core';
 import { jsonFlag } from './output.ts';
+import { text } from './parameters.ts';
 
 // The commands that move releases. Each is loaded when it is run.
 
 const json = { json: jsonFlag };
-const text = (brief: string, placeholder: string) => ({ brief, placeholder, parse: String }) as const;
 const positional = <const P extends readonly { brief: string; placeholder: string; parse: (input: string) => unknown }[]>(...parameters: P) => ({ kind: 'tuple', parameters }) as const;
 const reason = { reason: { kind: 'parsed', parse: String, brief: 'Why, for the record', optional: true } } as const;
 const number = (brief: string) => ({ kind: 'parsed', parse: numberParser, brief, optional: true }) as const;
@@ -67,7 +67,7 @@ export const movingRoutes = {
         docs: { brief: 'Change settings: a revision of its own, through gate and switch' },
         parameters: {
           flags: { ...json, ...reason, unset: { kind: 'parsed', parse: String, brief: 'Name of a setting to remove', optional: true, variadic: true } },
-          positional: { kind: 'array', parameter: { brief: 'Environment, then NAME=VALUE ...', placeholder: 'environment NAME=VALUE', parse: String }, minimum: 1 },
+          positional: { kind: 'array', parameter: text('Environment, then NAME=VALUE ...', 'environment NAME=VALUE'), minimum: 1 },
         },
         loader: () => import('./config.ts').then((module) => module.set),
       }),

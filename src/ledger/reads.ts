@@ -99,16 +99,20 @@ export async function copyLedger(path: string, destination: string): Promise<voi
 
 /** Provenance's first subject is the release: components may bear the application's name too. */
 async function releases(database: Database, limit: number, application?: string): Promise<StoredRelease[]> {
-  const rows = await database.selectFrom('statements').innerJoin('envelopes', 'envelopes.digest', 'statements.digest').select(['statements.idx as idx', 'body'])
-    .where('predicate_type', '=', predicateTypes.provenance).orderBy('statements.idx', 'desc').execute();
   const found = new Map<string, StoredRelease>();
-  for (const { idx, body } of rows) {
-    const { subject, predicate } = contentOf(parseEnvelope(JSON.parse(body)));
-    const [first] = subject;
-    const digest = `sha256:${first?.digest.sha256}`;
-    if (first === undefined || !isDigest(digest) || found.has(digest) || (application !== undefined && first.name !== application)) continue;
-    found.set(digest, { application: first.name, release: digest, commit: predicate.buildDefinition?.externalParameters?.source?.digest?.gitCommit ?? '', logIndex: idx });
-    if (found.size >= limit) break;
+  // Page by page: provenance names every dependency, and most are asked for a few of thousands.
+  for (let before = Number.MAX_SAFE_INTEGER; found.size < limit; ) {
+    const rows = await database.selectFrom('statements').innerJoin('envelopes', 'envelopes.digest', 'statements.digest').select(['statements.idx as idx', 'body'])
+      .where('predicate_type', '=', predicateTypes.provenance).where('statements.idx', '<', before).orderBy('statements.idx', 'desc').limit(50).execute();
+    for (const { idx, body } of rows) {
+      before = idx;
+      const { subject, predicate } = contentOf(parseEnvelope(JSON.parse(body)));
+      const [first] = subject;
+      const digest = `sha256:${first?.digest.sha256}`;
+      if (first === undefined || !isDigest(digest) || found.has(digest) || (application !== undefined && first.name !== application) || found.size >= limit) continue;
+      found.set(digest, { application: first.name, release: digest, commit: predicate.buildDefinition?.externalParameters?.source?.digest?.gitCommit ?? '', logIndex: idx });
+    }
+    if (rows.length < 50) break;
   }
   return [...found.values()];
 }

@@ -71,6 +71,8 @@ export interface Library {
   readonly ledger: OpenLedger;
   readonly store: ContentStore;
   readonly signer: Signer;
+  /** Of its commands. */
+  readonly environment: Record<string, string>;
   /** Commits the files and makes a release of them: two layers, and the evidence that a build gives. */
   release(parts: Parts): Promise<Made>;
   promote(release: Digest, environment: 'staging' | 'production', configuration?: Readonly<Record<string, string>>): Promise<Moved>;
@@ -215,7 +217,7 @@ export async function library(t: TestContext): Promise<Library> {
 
   const cairn = (...parameters: string[]) => runCairn(repository, environment, parameters);
   return {
-    folder, repository, home, url, ledger, store, signer, release, cairn, cairnAt,
+    folder, repository, home, url, ledger, store, signer, environment, release, cairn, cairnAt,
     promote: async (digest, place, configuration = {}) => {
       const { head } = await ledger.timeline(application, place);
       const predicate = { action: 'promote' as const, application, environment: place, by: user, nonce: randomBytes(8).toString('hex'), head, configuration, secrets: {}, restores: null, reason: null };
