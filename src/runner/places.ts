@@ -1,6 +1,6 @@
-import { chmod, chown, constants, lchown, mkdir, open, opendir, realpath, stat } from 'node:fs/promises';
+import { chmod, chown, constants, lchown, open, opendir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { CairnError, ensureDurableDirectory, fsyncDirectory } from '#core';
+import { CairnError, ensureDurableDirectory } from '#core';
 import type { Confined, Isolation, Limits } from '#isolation';
 import type { LaunchComponent } from './protocol.ts';
 import type { TimelineName } from './words.ts';
@@ -39,7 +39,9 @@ export class Places {
   async open(named: TimelineName, { data }: Pick<LaunchComponent, 'data'>, { uid, gid }: Pick<Confined, 'uid' | 'gid'>): Promise<Place> {
     const folder = this.folder(named);
     for (const above of [this.#root, join(this.#root, named.environment), folder]) {
-      if (await make(above, 0o711)) await chmod(above, 0o711);
+      await ensureDurableDirectory(above, 0o711);
+      // Whatever the umask was, or who restored it.
+      if (uid !== null && ((await stat(above)).mode & 0o777) !== 0o711) await chmod(above, 0o711);
     }
     for (const name of [homeName, ...data]) await own(join(folder, name), uid, gid);
     const variables: Record<string, string> = {};
@@ -65,24 +67,9 @@ export class Places {
   }
 }
 
-/** Whether it had to be made. */
-async function make(path: string, mode: number): Promise<boolean> {
-  return mkdir(path, { mode }).then(
-    async () => {
-      await fsyncDirectory(join(path, '..'));
-      return true;
-    },
-    async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return false;
-      if (error.code !== 'ENOENT') throw error;
-      await ensureDurableDirectory(path, mode);
-      return true;
-    },
-  );
-}
 
 async function own(path: string, uid: number | null, gid: number | null): Promise<void> {
-  await make(path, 0o700);
+  await ensureDurableDirectory(path, 0o700);
   if (uid === null || gid === null) return;
   const is = await stat(path);
   if (is.uid === uid && is.gid === gid) return;
