@@ -55,7 +55,7 @@ test('npm settings that only we may read are lent as a copy, for a network stage
 toolchain: { node: ${process.versions.node} }
 stages:
   - { name: with, network: true, run: ${JSON.stringify(look)} }
-  - { name: without, run: 'cat ${workspace}/lent-* 2>/dev/null || echo gone; mkdir -p out', layer: [out] }
+  - { name: without, run: 'cat ${workspace}/lent-0 2>/dev/null || echo gone; mkdir -p out', layer: [out] }
 components: { web: { kind: web, command: [node, x], health: { path: / } } }
 `;
   const { built, lines } = await build(await repository({ 'cairn.yaml': text }), { host: { HOME: home } });
@@ -116,6 +116,32 @@ test('an interrupted build ends its stage and leaves no folder', async () => {
   await assert.rejects(stat(workspace), { code: 'ENOENT' });
   assert.throws(() => execFileSync('pgrep', ['-fx', 'sleep 309']));
 });
+
+test('a disk that a stage fills is told from a stage that fails', { skip: !mountsWork() && 'no file system can be mounted here' }, async () => {
+  // Outside /tmp, which is another one there.
+  const home = await mkdtemp('/var/tmp/cairn-t-');
+  try {
+    const text = yaml('head -c 300000000 /dev/zero > big; mkdir out');
+    const folder = await repository({ 'cairn.yaml': text });
+    execFileSync('cp', ['-r', folder, join(home, 'repository')]);
+    const told = execFileSync('unshare', [
+      '--mount', 'sh', '-c', 'mount -t tmpfs -o size=40m,mode=1777 tmpfs /tmp && "$0" "$@" 2>&1; ls /tmp', process.execPath, join(import.meta.dirname, 'fixture-build.ts'), join(home, 'repository'), application,
+    ], { encoding: 'utf8' });
+    assert.match(told, /code: 'storage-full'/);
+    assert.doesNotMatch(told, /^cairn-build-apart$/m);
+  } finally {
+    await rm(home, { recursive: true });
+  }
+});
+
+function mountsWork(): boolean {
+  try {
+    execFileSync('unshare', ['--mount', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 test('somebody else\'s folder in the place of the locks is not used', rootOnly, async () => {
   const folder = await repository({ 'cairn.yaml': yaml('mkdir out') });

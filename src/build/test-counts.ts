@@ -37,8 +37,8 @@ export class TestCounter {
       return;
     }
     // go test -v, and plain TAP: tests at the top, without their subtests.
-    if (/^--- PASS: /.test(line) || /^ok \d+\b(?!.*# (SKIP|TODO))/i.test(line)) this.#lines.passed++;
-    else if (/^--- FAIL: /.test(line) || /^not ok \d+\b(?!.*# (SKIP|TODO))/i.test(line)) this.#lines.failed++;
+    if (line.startsWith('--- PASS: ') || /^ok \d+\b(?!.*# (SKIP|TODO))/i.test(line)) this.#lines.passed++;
+    else if (line.startsWith('--- FAIL: ') || /^not ok \d+\b(?!.*# (SKIP|TODO))/i.test(line)) this.#lines.failed++;
   }
 
   counts(): TestCounts {
