@@ -16,6 +16,7 @@ import { collectGarbage, embeddedRegistry, fileSecrets, startServer, type Runner
 import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
+import { assertPublished } from './schema.ts';
 
 // A home with releases in it and the real control server over it, in this process; nothing is built and nothing runs, so that a
 // test of what is read back has hundreds of releases in the time that one takes to build.
@@ -228,6 +229,7 @@ export async function library(t: TestContext): Promise<Library> {
     json: async <T>(...parameters: string[]) => {
       const ran = await cairn(...parameters, '--json');
       assert.equal(ran.code, 0, `cairn ${parameters.join(' ')}: ${ran.stdout}${ran.stderr}`);
+      assertPublished(parameters, ran.json);
       return ran.json as T;
     },
     fails: async (exit, code, ...parameters) => {
@@ -235,6 +237,7 @@ export async function library(t: TestContext): Promise<Library> {
       const { error } = (ran.json ?? {}) as { error?: Failure };
       assert.deepEqual([ran.code, error?.code], [exit, code], `cairn ${parameters.join(' ')}: ${ran.stdout}${ran.stderr}`);
       assert.ok(error?.fix, 'a failure says what mends it');
+      assertPublished(parameters, ran.json, true);
       return error;
     },
   };

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { outputs } from '../src/cli/outputs.ts';
+import { top } from './support/machine.ts';
+import { published } from './support/schema.ts';
+
+const folder = join(top, 'schemas/cli');
+
+test('the published schemas are those that outputs are checked against', () => {
+  assert.deepEqual(readdirSync(folder).toSorted(), published().map(([name]) => name).toSorted(), 'npm run schemas');
+  for (const [name, text] of published()) assert.equal(readFileSync(join(folder, name), 'utf8'), text, `${name} is not as src/cli/outputs.ts has it: npm run schemas`);
+});
+
+test('every command that has --json has a schema', () => {
+  const routes = ['application', 'routes-moving', 'routes-looking'].map((name) => readFileSync(join(top, 'src/cli', `${name}.ts`), 'utf8')).join('\n');
+  const commands = [...routes.matchAll(/import\('\.\/([\w-]+)\.ts'\)\.then\(\(module\) => module\.(\w+)\)/g)].map(([, file = '', name = '']) => (file === name ? file : `${file}.${name}`));
+  const named: Readonly<Record<string, string>> = { 'key.newKey': 'key-new', 'key.listKeys': 'key-list', 'config.set': 'config-set', 'config.list': 'config-list', 'secret.put': 'secret-put', 'secret.list': 'secret-list', 'ledger.rebuild': 'ledger-rebuild', 'ledger.exportTo': 'ledger-export' };
+  assert.ok(commands.length > 25);
+  for (const command of commands) if (!['up', 'completion'].includes(command)) assert.ok((named[command] ?? command) in outputs, `${command} has no schema in src/cli/outputs.ts`);
+});
+
+test('no command reads the schemas when it runs', () => {
+  for (const file of globSync('src/**/*.ts', { cwd: top }).filter((one) => !one.endsWith('.test.ts'))) assert.doesNotMatch(readFileSync(join(top, file), 'utf8'), /from '\.\/outputs\.ts'/, file);
+});
