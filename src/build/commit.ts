@@ -16,7 +16,7 @@ export interface Commit {
   readonly changes: Changes | null;
 }
 
-export interface Changes {
+interface Changes {
   /** Git's name of the tree as it stands. */
   readonly tree: string;
   /** How many files are not as the commit has them. */

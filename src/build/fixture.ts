@@ -39,7 +39,7 @@ export async function repository(files: Record<string, string>): Promise<string>
 }
 
 /** A stand-in for Node that is small to compress and starts the real one. */
-export async function smallNode(): Promise<string> {
+async function smallNode(): Promise<string> {
   const file = join(scratch, 'node');
   await writeFile(file, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
   await chmod(file, 0o755);
