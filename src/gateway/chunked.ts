@@ -44,7 +44,6 @@ export class ChunkedBody {
   #took(): void {
     const line = this.#line;
     this.#line = '';
-    if (!line.endsWith('\r\n')) throw new MalformedAnswer('a line of its chunked body ends without CR');
     if (this.#part === 'size') {
       const size = sizeLine.exec(line)?.[1];
       if (size === undefined) throw new MalformedAnswer('the size of a chunk is no number');

@@ -126,7 +126,6 @@ export class Connection {
       return;
     }
     this.#partial = none;
-    if (end > longestHead) throw new MalformedAnswer('its head is too long');
     const head = parseHead(bytes.toString('latin1', 0, end + 2), receiver.isHead);
     const rest = end + 4 === bytes.length ? none : bytes.subarray(end + 4);
     if (head.status === 101) this.#switch(receiver, head, rest);

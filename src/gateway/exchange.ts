@@ -25,6 +25,7 @@ export class Exchange implements Receiver {
   #attempts = 0;
   #repeated = false;
   #paused = false;
+  #aborted = false;
 
   constructor(visit: Visit) {
     const { request, forwarded, upgrade } = visit.options;
@@ -44,12 +45,15 @@ export class Exchange implements Receiver {
   }
 
   abort(): void {
+    this.#aborted = true;
     this.#stopUpload();
     if (this.#connection === undefined) this.#origin?.forget(this);
     else this.#connection.abandon();
   }
 
   connected(connection: Connection): void {
+    // Who asked left while the connection was being made: the application need not hear of it.
+    if (this.#aborted) return connection.abandon();
     this.#connection = connection;
     const { forwarded, upgrade, expects } = this.#visit.options;
     const end = upgrade !== undefined ? 'connection: upgrade\r\nupgrade: websocket\r\n\r\n' : expects ? 'expect: 100-continue\r\n\r\n' : '\r\n';
@@ -131,7 +135,7 @@ export class Exchange implements Receiver {
     this.#stopUpload();
     this.#connection = undefined;
     const { response } = this.#visit.options;
-    if (this.#visit.over) return;
+    if (this.#aborted) return;
     if (response.headersSent) this.#visit.break();
     else if (this.#mayTryAgain(failure)) this.start();
     else if (failure === 'late') this.#fail(504, 'the application does not answer in time');
@@ -156,9 +160,7 @@ export class Exchange implements Receiver {
   }
 
   #writeHead(head: Head): void {
-    const { request, response, cookie, expects } = this.#visit.options;
-    // Refused before it was sent: whether the client sends it still is not known, so nothing on this connection is after it.
-    if (expects && !request.complete) response.shouldKeepAlive = false;
+    const { response, cookie } = this.#visit.options;
     this.#visit.answered(head.status);
     response.writeHead(head.status, head.reason, passedBack(head.headers, this.#visit.side.backend.release, cookie));
   }

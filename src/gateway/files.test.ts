@@ -82,6 +82,9 @@ test('parts of a file, and only of the one that was meant', async (t) => {
   const beyond = await call(url, { range: 'bytes=50-60' }, 'GET', '/film.mp4');
   assert.equal(beyond.statusCode, 416);
   assert.equal(beyond.headers['content-range'], 'bytes */10');
+  assert.equal(beyond.headers['etag'], undefined);
+  const answers = [...gateway.metrics().matchAll(/^cairn_gateway_answers_total.*"} (\d+)$/gm)].map(([, count]) => Number(count));
+  assert.deepEqual(answers, [3, 1]);
 });
 
 test('nothing outside the folder, above the route, or with a dot is served', async (t) => {

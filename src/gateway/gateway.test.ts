@@ -191,6 +191,50 @@ test('after a switch no request reaches the old side, and those in flight finish
   assert.equal((await drained).inFlight, 0);
 });
 
+test('a content that is routed to again while it drains is not touched', async (t) => {
+  const { gateway, url } = await opened(t);
+  const answers: (() => void)[] = [];
+  const old = backend('old', await application(t, (_, response) => answers.push(() => response.end('old'))));
+  gateway.route('production', whole(old));
+  const pending = call(url);
+  while (answers.length === 0) await sleep(5);
+  gateway.route('production', []);
+  const drained = gateway.drain(old.content, 50);
+  gateway.route('production', whole(old));
+  assert.equal((await drained).inFlight, 0);
+  answers[0]?.();
+  assert.equal((await pending).body, 'old');
+});
+
+test('draining what serves waits for nothing', async (t) => {
+  const { gateway, url } = await opened(t);
+  const stuck = backend('one', await application(t, () => {}));
+  gateway.route('production', whole(stuck));
+  const pending = call(url);
+  while (gateway.counts(stuck.content).inFlight === 0) await sleep(5);
+  assert.ok((await gateway.drain(stuck.content, 2_000)).milliseconds < 1_000);
+  gateway.route('production', []);
+  await gateway.drain(stuck.content, 0);
+  assert.equal((await pending).statusCode, 502);
+});
+
+test('an asset that is on its way from the revision before is not cut with those that stayed there', async (t) => {
+  const { gateway, url } = await opened(t);
+  const answers: (() => void)[] = [];
+  const before = backend('before', await application(t, (_, response) => answers.push(() => response.end('asset'))));
+  const live = backend('live', await application(t, (_, response) => response.writeHead(404).end()));
+  gateway.route('production', whole(before));
+  const stayed = call(url);
+  while (answers.length < 1) await sleep(5);
+  gateway.route('production', whole(live, before));
+  const asset = call(url, {}, 'GET', '/app.3f2a9c1b.js');
+  while (answers.length < 2) await sleep(5);
+  assert.equal((await gateway.drain(before.content, 20)).inFlight, 1);
+  assert.equal((await stayed).statusCode, 502);
+  answers[1]?.();
+  assert.equal((await asset).body, 'asset');
+});
+
 test('draining ends at its deadline, and never touches the live side', async (t) => {
   const { gateway, url } = await opened(t);
   const stuck = await application(t, () => {});

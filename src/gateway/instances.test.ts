@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect } from 'node:net';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '#core';
 import { application, backend, call, exchange, inFlight, opened, rawApplication, whole } from './fixture.ts';
@@ -37,6 +39,28 @@ test('what cannot be sent twice is not sent on a connection that has been idle',
   assert.equal(await ask('POST', 500), 1);
   assert.equal(await ask('GET', 2_000), 1);
   assert.equal(await ask('POST', 2_000), 2);
+  // By then all of them may be closing.
+  assert.equal(await ask('GET', 60_000), 3);
+});
+
+test('a connection that nobody uses is closed before the application may close it under a request', async (t) => {
+  let now = 0;
+  const { gateway, url } = await opened(t, { clock: { now: () => new Date(), elapsed: () => now } });
+  let closed = false;
+  const origin = await application(t, (_, response) => response.end('ok'), (server) => server.on('connection', (socket) => socket.on('close', () => (closed = true))));
+  gateway.route('production', whole(backend('one', origin)));
+  await call(url);
+  now += 4_500;
+  while (!closed) await sleep(20);
+});
+
+test('a safe request with a body is not sent twice, since its body is spent', async (t) => {
+  const { gateway, url } = await opened(t);
+  let asked = 0;
+  const origin = await rawApplication(t, (socket) => socket.once('data', () => (asked++, socket.destroy())));
+  gateway.route('production', whole(backend('one', origin)));
+  assert.equal((await call(url, { 'content-length': '6' }, 'GET', '/', 'a body')).statusCode, 502);
+  assert.equal(asked, 1);
 });
 
 test('a request whose connection could not be made is sent to another instance, with its body', async (t) => {
@@ -73,7 +97,8 @@ test('with no instance it answers 503, and the instances that come are found', a
 test('an instance that is taken out finishes what it has, and gets nothing more', async (t) => {
   const at = await opened(t);
   let release: () => void = () => {};
-  const leaving = await application(t, (_, response) => (release = () => response.end('leaving')));
+  let closed = false;
+  const leaving = await application(t, (_, response) => (release = () => response.end('leaving')), (server) => server.on('connection', (socket) => socket.on('close', () => (closed = true))));
   const staying = await application(t, (_, response) => response.end('staying'));
   at.gateway.route('production', whole(backend('one', leaving)));
   const pending = call(at.url);
@@ -83,6 +108,7 @@ test('an instance that is taken out finishes what it has, and gets nothing more'
   for (let turn = 0; turn < 3; turn++) assert.equal((await call(at.url)).body, 'staying');
   release();
   assert.equal((await pending).body, 'leaving');
+  while (!closed) await sleep(5);
 });
 
 test('a request that no instance answers in time is told so', async (t) => {
@@ -121,7 +147,32 @@ test('past the limit of connections requests wait in line, and past that of the 
   assert.equal(connections, 2);
 });
 
-test('who leaves the line is not waited for, and who waits for an instance that goes finds another', async (t) => {
+test('who leaves the line loses the turn to the next', async (t) => {
+  const at = await opened(t, { limits: { connections: 1 } });
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const origin = await application(t, (request, response) => {
+    asked.push(request.url ?? '');
+    answers.push(() => response.end('ok'));
+  });
+  at.gateway.route('production', whole(backend('one', origin)));
+  const first = call(at.url, {}, 'GET', '/first');
+  while (answers.length === 0) await sleep(5);
+  const leaving = connect(at.port, '127.0.0.1');
+  leaving.write('GET /leaving HTTP/1.1\r\nHost: a\r\n\r\n');
+  await inFlight(at, 'one', 2);
+  const next = call(at.url, {}, 'GET', '/next');
+  await inFlight(at, 'one', 3);
+  leaving.destroy();
+  await inFlight(at, 'one', 2);
+  answers.shift()?.();
+  while (answers.length === 0) await sleep(5);
+  answers.shift()?.();
+  assert.deepEqual([(await first).body, (await next).body], ['ok', 'ok']);
+  assert.deepEqual(asked, ['/first', '/next']);
+});
+
+test('who waits for an instance that goes finds another', async (t) => {
   const at = await opened(t, { limits: { connections: 1 } });
   const asked: string[] = [];
   const answers: (() => void)[] = [];
@@ -132,11 +183,6 @@ test('who leaves the line is not waited for, and who waits for an instance that 
   at.gateway.route('production', whole(backend('one', stuck)));
   const first = call(at.url, {}, 'GET', '/first');
   while (answers.length === 0) await sleep(5);
-  const leaving = connect(at.port, '127.0.0.1');
-  leaving.write('GET /leaving HTTP/1.1\r\nHost: a\r\n\r\n');
-  await inFlight(at, 'one', 2);
-  leaving.destroy();
-  await inFlight(at, 'one', 1);
   const waiting = call(at.url, {}, 'POST', '/waiting', 'body');
   await inFlight(at, 'one', 2);
   at.gateway.route('production', whole(backend('one', await application(t, (request, response) => request.pipe(response)))));
@@ -146,14 +192,56 @@ test('who leaves the line is not waited for, and who waits for an instance that 
   assert.deepEqual(asked, ['/first']);
 });
 
-test('an instance that accepts no connection in time is none', async (t) => {
+/** A process that listens and is stopped, with its backlog full: who connects waits. It says what it is asked once it goes on. */
+async function frozen(t: TestContext): Promise<{ readonly origin: string; thaw(): Promise<string> }> {
+  const code = "const s = require('node:net').createServer((c) => c.on('error', () => {}).on('data', (d) => process.send(String(d)))).listen(0, '127.0.0.1', 1, () => process.send(s.address().port)); process.on('message', (m) => process.send(m));";
+  const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const [port] = (await once(child, 'message')) as [number];
+  child.kill('SIGSTOP');
+  const fill = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  t.after(() => {
+    for (const socket of fill) socket.destroy();
+    child.kill('SIGKILL');
+  });
+  await sleep(50);
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    async thaw() {
+      for (const socket of fill) socket.destroy();
+      let heard = '';
+      child.on('message', (message: string) => (heard += message));
+      child.kill('SIGCONT');
+      // A connection that was waiting knocks again after a second or three.
+      await sleep(4_000);
+      return heard;
+    },
+  };
+}
+
+const linux = process.platform === 'linux' ? false : 'other systems treat a full backlog otherwise';
+
+test('an instance that accepts no connection in time is none', { skip: linux }, async (t) => {
   let now = 0;
   const at = await opened(t, { clock: { now: () => new Date(), elapsed: () => now } });
-  // Nobody answers there (RFC 5737): the connection stays in the making, or is refused where there is no route.
-  at.gateway.route('production', whole(backend('one', 'http://192.0.2.1:9')));
+  at.gateway.route('production', whole(backend('one', (await frozen(t)).origin)));
   const pending = call(at.url);
-  await inFlight(at, 'one', 1).catch(() => {});
+  await inFlight(at, 'one', 1);
   const timer = setInterval(() => (now += 6_000), 500);
   t.after(() => clearInterval(timer));
-  assert.equal((await pending).statusCode, 502);
+  const answer = await pending;
+  assert.equal(answer.statusCode, 502);
+  assert.match(answer.body, /no connection within 5 s/);
+});
+
+test('who leaves while the connection is being made is never heard of by the application', { skip: linux }, async (t) => {
+  const at = await opened(t);
+  const { origin, thaw } = await frozen(t);
+  at.gateway.route('production', whole(backend('one', origin)));
+  const leaving = connect(at.port, '127.0.0.1');
+  leaving.write('GET /leaving HTTP/1.1\r\nHost: a\r\n\r\n');
+  await inFlight(at, 'one', 1);
+  leaving.destroy();
+  await inFlight(at, 'one', 0);
+  assert.equal(await thaw(), '');
+  assert.equal(at.gateway.counts(digestOf('one')).errors, 0);
 });

@@ -7,6 +7,8 @@ import { Origin } from './origin.ts';
 export interface Guest {
   /** Its place in the side's list; -1: in none. */
   place: number;
+  /** It came for an asset that the side in charge lacks. */
+  readonly borrows: boolean;
   /** The deadline has passed. */
   cut(): void;
 }
@@ -82,9 +84,9 @@ export class Side {
     });
   }
 
-  /** Cuts off what still is in flight, and says how much that was. */
-  cut(): number {
-    const left = [...this.#guests];
+  /** Cuts off what came to stay and still is in flight, and says how much that was. */
+  cut(guests = this.#guests.filter(({ borrows }) => !borrows)): number {
+    const left = [...guests];
     for (const guest of left) {
       guest.cut();
       this.leave(guest);
@@ -92,8 +94,9 @@ export class Side {
     return left.length;
   }
 
+  /** Cuts off all. */
   close(): number {
-    const left = this.cut();
+    const left = this.cut(this.#guests);
     for (const origin of this.#origins.splice(0)) origin.close();
     this.backend = { ...this.backend, origins: [] };
     return left;

@@ -116,6 +116,36 @@ test('HEAD, 204 and 304 have no body and keep the connection', async (t) => {
   assert.equal(connections, 1);
 });
 
+test('bodies that wait for slow readers stay what they are', async (t) => {
+  const { gateway, port } = await opened(t);
+  const size = 300_000;
+  // /x8: 8 pieces of the letter, or in one where it is short.
+  const origin = await application(t, (request, response) => {
+    const [, letter = '', count = ''] = /^\/(.)(\d+)$/.exec(request.url ?? '') ?? [];
+    const body = Buffer.alloc(Number(count) * size, letter);
+    response.setHeader('content-length', body.length);
+    response.end(body);
+  });
+  const short = await application(t, (request, response) => response.end(Buffer.alloc(40_000, request.url?.[1])));
+  gateway.route('production', [...whole(backend('one', origin)), { host: 'short', path: '/', split: [{ backend: backend('short', short), weight: 100 }], assets: null }]);
+  const letters = ['a', 'b', 'c', 'd'];
+  const sockets = letters.map((letter) => {
+    const socket = connect(port, '127.0.0.1').pause();
+    const others = letters.map((other) => `GET /${other} HTTP/1.1\r\nHost: short\r\n\r\n`).join('');
+    socket.write(`GET /${letter}40 HTTP/1.1\r\nHost: a\r\n\r\n${others}GET /${letter}1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    return socket;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const bodies = await Promise.all(sockets.map((socket) => text(socket)));
+  for (const [at, all] of bodies.entries()) {
+    const mine = letters[at] ?? '';
+    const runs = all.split(/(?:^|\r\n\r\n|(?<=[abcd]))HTTP[^]*?\r\n\r\n/).filter((run) => run !== '');
+    const expected = [mine.repeat(40 * size), ...letters.map((letter) => letter.repeat(40_000)), mine.repeat(size)];
+    assert.deepEqual(runs.map((run) => run.length), expected.map((run) => run.length));
+    assert.ok(runs.every((run, place) => run === expected[place]));
+  }
+});
+
 test('bodies of every length around a buffer arrive as they are', async (t) => {
   const { gateway, url } = await opened(t);
   const all = Buffer.from(Uint8Array.from({ length: 200_000 }, (_, at) => (at * 7 + (at >> 8)) & 255));

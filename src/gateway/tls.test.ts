@@ -52,7 +52,7 @@ test('new certificates are for connections to come, and those that are open stay
 
 test('certificates that cannot be used are refused before anything changes', async (t) => {
   const { gateway, port } = await opened(t, {}, { tls: first });
-  const unusable = [{ cert: first.cert, key: second.key }, { cert: 'no certificate', key: first.key }, { cert: first.cert, key: '' }];
+  const unusable = [{ cert: first.cert, key: second.key }, { cert: 'no certificate', key: first.key }, { cert: '', key: first.key }, { cert: first.cert, key: '' }];
   for (const tls of unusable) {
     assert.throws(() => gateway.setTls('production', tls), { code: 'invalid-configuration' });
     await assert.rejects(gateway.listen('staging', '127.0.0.1', 0, { tls }), { code: 'invalid-configuration' });

@@ -9,7 +9,8 @@ export function tunnel(client: Duplex, application: Socket, closed: () => void):
   let open = 2;
   const both: readonly [Duplex, Duplex][] = [[client, application], [application, client]];
   for (const [one, other] of both) {
-    one.on('error', () => other.destroy());
+    // Its `close` follows.
+    one.on('error', () => {});
     one.on('close', () => {
       other.destroy();
       if (--open === 0) closed();

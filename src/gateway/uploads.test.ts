@@ -33,8 +33,8 @@ test('a large upload streams through, with a length and in chunks', async (t) =>
   assert.ok(most < 2 << 20);
 });
 
-test('an application that reads slowly slows the upload', async (t) => {
-  const { gateway, url } = await opened(t);
+test('an application that reads slowly slows the upload, which is no stall', async (t) => {
+  const { gateway, url } = await opened(t, { limits: { stallMs: 60 } });
   let read: () => void = () => {};
   const origin = await application(t, (request, response) => {
     read = () => request.resume().on('end', () => response.end('read'));
@@ -158,6 +158,17 @@ test('an upload that stalls is ended, and frees the application', async (t) => {
   assert.match(answer, /^HTTP\/1\.1 408 /);
   await inFlight(at, 'one', 0);
   while (!aborted) await sleep(5);
+});
+
+test('an upload that stalls while it is being answered is between the two', async (t) => {
+  const { gateway, url } = await opened(t, { limits: { stallMs: 60 } });
+  gateway.route('production', whole(backend('one', await application(t, (request, response) => request.pipe(response)))));
+  const request = httpRequest(url, { method: 'POST' });
+  request.write('ping');
+  const response = await answerTo(request);
+  await sleep(200);
+  request.end(' pong');
+  assert.equal(await text(response), 'ping pong');
 });
 
 test('an upload that is slow, but comes, is not ended', async (t) => {

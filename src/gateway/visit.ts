@@ -44,12 +44,10 @@ export class Visit implements Guest {
     this.side = side;
     this.#first = side;
     this.#start = options.clock.elapsed();
-    const { request, response } = options;
+    const { response } = options;
     // Without a listener, a piece that comes just after the client's connection broke would end the whole data plane.
     response.on('error', ignore);
     response.on('close', () => this.leave());
-    // Pipelined: until the answers before it are out, the response does not hear of its connection.
-    if (response.socket === null) request.socket.once('close', () => this.leave());
   }
 
   start(): void {
@@ -60,6 +58,10 @@ export class Visit implements Guest {
       this.#worker = exchange;
       exchange.start();
     }
+  }
+
+  get borrows(): boolean {
+    return this.#asked > 0;
   }
 
   /** The answer's head is known, by now or after it was waited for. */

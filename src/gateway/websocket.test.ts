@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'undici';
 import { digestOf } from '#core';
-import { application, backend, certificates, exchange, inFlight, opened, rawApplication, split, until, whole, type Opened } from './fixture.ts';
+import { application, backend, certificates, exchange, folder, inFlight, opened, rawApplication, split, until, whole, type Opened } from './fixture.ts';
 
 const asking = 'GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n';
 
@@ -93,6 +93,12 @@ test('a WebSocket to an application that is gone is answered 502, and without a 
   assert.equal(at.gateway.counts(digestOf('gone')).errors, 1);
 });
 
+test('a folder takes no WebSocket', async (t) => {
+  const at = await opened(t);
+  at.gateway.route('production', whole(folder('site', '/nowhere')));
+  assert.match(await exchange(at.port, asking.replace('Upgrade\r\n', 'Upgrade, close\r\n')), /^HTTP\/1\.1 404 /);
+});
+
 test('a switch that nobody asked for is no answer', async (t) => {
   const at = await opened(t);
   const switching = await rawApplication(t, (socket) => socket.on('data', () => socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /')));
@@ -113,6 +119,8 @@ test('only a WebSocket may switch: others are served as if they had not asked', 
   const asked = [
     'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n',
     'POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc',
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc',
+    'POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n',
     'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket, h2c\r\n\r\n',
     'GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
   ];
