@@ -42,7 +42,8 @@ export async function flipByte(place: Place, release: Digest): Promise<{ layer: 
 export async function moveTag(place: Place, tag: string, first: Digest, second: Digest): Promise<[number, number]> {
   const put = async (release: Digest) => {
     const { bytes, type } = await manifest(place, release);
-    const response = await fetch(`http://127.0.0.1:${place.port}/v2/shop/manifests/${tag}`, { method: 'PUT', headers: { 'content-type': type }, body: new Uint8Array(bytes) });
+    const url = `http://127.0.0.1:${place.port}/v2/shop/manifests/${tag}`;
+    const response = await fetch(url, { method: 'PUT', headers: { 'content-type': type }, body: new Uint8Array(bytes) });
     await response.arrayBuffer();
     return response.status;
   };

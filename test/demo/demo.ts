@@ -15,7 +15,8 @@ interface Moved { readonly switchedMs: number | null; readonly revision: { reado
 const began = performance.now();
 const top = join(import.meta.dirname, '../..');
 const made = /\/(node_modules|assets|data)$/;
-const place = await Place.make('shop', (folder) => cp(join(top, 'examples/shop'), folder, { recursive: true, filter: (path) => !made.test(path.slice(top.length)) }));
+const filter = (path: string) => !made.test(path.slice(top.length));
+const place = await Place.make('shop', (folder) => cp(join(top, 'examples/shop'), folder, { recursive: true, filter }));
 let load: Load | undefined;
 
 function title(text: string): void {

@@ -1,6 +1,5 @@
 import { Agent, request, type IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Digest } from '#core';
 
 export interface Seen {
   /** When the first and the last answer of a release came, by the monotonic clock. */
@@ -93,10 +92,6 @@ export function startLoad(url: string, lanes: { readonly pages: number; readonly
       return counts();
     },
   };
-}
-
-export function releaseOf(answer: Response): Digest {
-  return (answer.headers.get('cairn-release') ?? 'none') as Digest;
 }
 
 function exchange(agent: Agent, method: string, url: URL, content?: string): Promise<Answer> {

@@ -37,7 +37,8 @@ export class Place {
     this.repository = join(folder, name);
     this.home = join(folder, 'home');
     this.port = port;
-    this.environment = { ...(process.env as Record<string, string>), CAIRN_HOME: this.home, CAIRN_PASSPHRASE: 'demo', CAIRN_USER: 'ada', CAIRN_PORT: String(port) };
+    const own = { CAIRN_HOME: this.home, CAIRN_PASSPHRASE: 'demo', CAIRN_USER: 'ada', CAIRN_PORT: String(port) };
+    this.environment = { ...(process.env as Record<string, string>), ...own };
   }
 
   /** `fill` makes the application's files in the folder that it is given. */
@@ -74,7 +75,7 @@ export class Place {
   /** Runs a command; whether it ends as it should is for the caller to say. */
   async run<T>(parameters: readonly string[], input?: string): Promise<Ran<T>> {
     const start = performance.now();
-    const child = spawn(process.execPath, [cairnPath, ...parameters, '--json'], { cwd: this.repository, env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [cairnPath, ...parameters, '--json'], { cwd: this.repository, env: this.environment });
     child.stdin.end(input ?? '');
     let [printed, complained] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
@@ -103,7 +104,8 @@ export class Place {
   /** A command that must be refused, with this exit code. */
   async refused(exit: number, ...parameters: string[]): Promise<Ran<Failure>> {
     const ran = await this.run<Failure>(parameters);
-    if (ran.code !== exit) throw new Error(`cairn ${parameters.join(' ')} was to end with ${exit} and ended with ${ran.code}: ${JSON.stringify(ran.result, null, 2)}`);
+    const ended = `cairn ${parameters.join(' ')} was to end with ${exit} and ended with ${ran.code}`;
+    if (ran.code !== exit) throw new Error(`${ended}: ${JSON.stringify(ran.result, null, 2)}`);
     return ran;
   }
 

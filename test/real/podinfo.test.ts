@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -68,7 +68,7 @@ test('podinfo goes to production, gets another version, and goes back', { skip: 
   assert.deepEqual(await served(place.production), [version, '#34577c', first]);
 
   // The proxy keeps one version of it only: the second is ours, by its own version file and another colour.
-  await writeFile(join(place.repository, 'pkg/version/version.go'), (await readFile(join(place.repository, 'pkg/version/version.go'), 'utf8')).replace(version, `${version}-acme`));
+  await place.edit('pkg/version/version.go', (text) => text.replace(version, `${version}-acme`));
   await place.edit('cairn.yaml', (text) => text.replace('#34577c', '#7a4a32'));
   const second = await release(`podinfo ${version}-acme`);
   await promote(second);

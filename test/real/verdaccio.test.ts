@@ -11,7 +11,9 @@ import { install, lock, publish } from './npm.ts';
 const [older, newer] = ['6.8.0', '6.10.4'];
 
 // Without the override, one of its dependencies asks for a tag of another, and a tag pins nothing.
-const manifest = (version: string) => ({ name: 'registry', version: '1.0.0', private: true, dependencies: { verdaccio: version }, overrides: { 'node-fetch': '2.7.0' } });
+const manifest = (version: string) => ({
+  name: 'registry', version: '1.0.0', private: true, dependencies: { verdaccio: version }, overrides: { 'node-fetch': '2.7.0' },
+});
 
 const definition = `application: registry
 toolchain: { node: ${process.versions.node} }
@@ -22,7 +24,10 @@ stages:
 components:
   web:
     kind: web
-    command: [sh, -c, 'VERDACCIO_STORAGE_PATH="$CAIRN_DATA_STORAGE" exec node node_modules/verdaccio/bin/verdaccio --config config.yaml --listen "$HOST:$PORT"']
+    command:
+      - sh
+      - -c
+      - VERDACCIO_STORAGE_PATH="$CAIRN_DATA_STORAGE" exec node node_modules/verdaccio/bin/verdaccio --config config.yaml --listen "$HOST:$PORT"
     health: { path: /-/ping }
     data: [storage]
 confirm: { seconds: 2 }
@@ -61,7 +66,7 @@ test('verdaccio goes to production, gets a newer version, and goes back with wha
   const promote = async (digest: Digest) => {
     for (const environment of ['staging', 'production']) await place.cairn('promote', digest, environment);
   };
-  const package_ = async (name: string) => {
+  const packageOf = async (name: string) => {
     const folder = join(place.folder, name);
     await mkdir(folder);
     await writeFile(join(folder, 'package.json'), JSON.stringify({ name, version: '1.0.0', main: 'index.js' }));
@@ -74,14 +79,14 @@ test('verdaccio goes to production, gets a newer version, and goes back with wha
   const first = await release(`verdaccio ${older}`);
   await promote(first);
   assert.deepEqual(await served(), [older, first]);
-  await publish(await package_('published-before'), place.production);
+  await publish(await packageOf('published-before'), place.production);
 
   await lock(place.repository, manifest(newer));
   const second = await release(`verdaccio ${newer}`);
   assert.notEqual(second, first);
   await promote(second);
   assert.deepEqual(await served(), [newer, second]);
-  await publish(await package_('published-after'), place.production);
+  await publish(await packageOf('published-after'), place.production);
 
   const back = await place.cairn<{ switchedMs: number }>('rollback', 'production', '--reason', 'the older one was better');
   t.diagnostic(`rolled back in ${back.result.switchedMs} ms, ${Math.round(back.milliseconds)} ms from Enter`);

@@ -96,7 +96,7 @@ class Tour {
 
   /** In the README's second terminal. */
   async #startUp(cwd: string): Promise<string> {
-    const child = spawn('cairn', ['up'], { cwd, env: this.#environment, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [join(top, 'bin/cairn.js'), 'up'], { cwd, env: this.#environment, stdio: ['ignore', 'pipe', 'inherit'] });
     this.#up = child;
     let text = '';
     for await (const chunk of child.stdout.setEncoding('utf8')) {
@@ -115,7 +115,8 @@ class Tour {
 
   async #shell(command: string, cwd: string): Promise<string> {
     const child = spawn('/bin/sh', ['-c', `exec 2>&1; ${command}`], { cwd, env: this.#environment, stdio: ['ignore', 'pipe', 'inherit'] });
-    const [output, [code]] = await Promise.all([Array.fromAsync(child.stdout as AsyncIterable<Buffer>), once(child, 'exit') as Promise<[number]>]);
+    const ended = once(child, 'exit') as Promise<[number]>;
+    const [output, [code]] = await Promise.all([Array.fromAsync(child.stdout as AsyncIterable<Buffer>), ended]);
     return output.join('') + (code === 0 ? '' : `  exit ${code}\n`);
   }
 
@@ -126,7 +127,7 @@ class Tour {
     for (const [at, shown] of digests(printed).entries()) {
       const known = this.#ours.get(shown);
       if (ours[at] === undefined) continue;
-      if (known !== undefined && process.env['UPDATE_TOUR'] === undefined) assert.equal(ours[at], known, `the README means one thing by ${shown}, wherever it is shown`);
+      if (known !== undefined && process.env['UPDATE_TOUR'] === undefined) assert.equal(ours[at], known, `${shown} is one thing wherever it is shown`);
       this.#ours.set(shown, ours[at]);
     }
   }

@@ -39,7 +39,8 @@ test('from the basket to a receipt, and SIGTERM ends both with nothing cut off',
   assert.match(await (await fetch(`${url}${place}/receipt`)).text(), /for <Ada>\n\n +1 x Pair +€9\.00/);
   assert.match(await (await fetch(url + place)).text(), /&#60;Ada&#62;/);
 
-  const refused = await fetch(`${url}/api/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Ada","items":[{"id":"moon","quantity":1}]}' });
+  const moon = JSON.stringify({ name: 'Ada', items: [{ id: 'moon', quantity: 1 }] });
+  const refused = await fetch(`${url}/api/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: moon });
   assert.equal(refused.status, 400);
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
 

@@ -81,7 +81,8 @@ ${table(order.lines, price)}
 }
 
 function table(lines, price) {
-  const rows = lines.map(({ id, quantity, price: each }) => `<tr><td>${quantity}</td><td>${text(productOf(id)?.name ?? id)}</td><td>${price(quantity * each)}</td></tr>`);
+  const row = (...cells) => `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
+  const rows = lines.map(({ id, quantity, price: each }) => row(quantity, text(productOf(id)?.name ?? id), price(quantity * each)));
   return `<table>${rows.join('')}<tr class="total"><td></td><td>Total</td><td>${price(totalOf(lines))}</td></tr></table>`;
 }
 
@@ -95,7 +96,8 @@ function drawing({ name, stones, tint }) {
   const shapes = stones.toReversed().map((width, at) => {
     const height = 12 + width / 9;
     y -= height - 1;
-    return `<rect x="${60 - width / 2 + (at % 2 === 0 ? 1.5 : -1.5)}" y="${y}" width="${width}" height="${height}" rx="${height / 2}" fill="hsl(${tint} 14% ${42 + at * 8}%)"/>`;
+    const x = 60 - width / 2 + (at % 2 === 0 ? 1.5 : -1.5);
+    return `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="${height / 2}" fill="hsl(${tint} 14% ${42 + at * 8}%)"/>`;
   });
   return `<svg viewBox="0 0 120 120" role="img" aria-label="${text(name)}"><ellipse cx="60" cy="110" rx="46" ry="4" class="ground"/>${shapes.join('')}</svg>`;
 }

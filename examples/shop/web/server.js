@@ -64,8 +64,10 @@ const routes = [
 // On a desk nobody stands in front of us who serves the assets.
 if (CAIRN_RELEASE === 'none') {
   const kinds = { css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' };
-  routes.push(['GET', /^\/assets\/([\w.-]+)$/, (request, response, [name]) =>
-    response.writeHead(200, { 'content-type': kinds[name.split('.').at(-1)] ?? 'text/plain' }).end(readFileSync(join(assetsFolder, 'assets', basename(name))))]);
+  routes.push(['GET', /^\/assets\/([\w.-]+)$/, (request, response, [name]) => {
+    const bytes = readFileSync(join(assetsFolder, 'assets', basename(name)));
+    response.writeHead(200, { 'content-type': kinds[name.split('.').at(-1)] ?? 'text/plain' }).end(bytes);
+  }]);
 }
 
 const server = createServer(async (request, response) => {

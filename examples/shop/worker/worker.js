@@ -23,6 +23,9 @@ while (!stopping.signal.aborted) {
 console.log('stopped');
 
 function receiptOf({ id, name, lines }) {
-  const rows = lines.map((line) => `${String(line.quantity).padStart(4)} x ${productOf(line.id)?.name ?? line.id}  ${money(line.quantity * line.price, CURRENCY)}`);
+  const rows = lines.map(({ id: product, quantity, price }) => {
+    const what = productOf(product)?.name ?? product;
+    return `${String(quantity).padStart(4)} x ${what}  ${money(quantity * price, CURRENCY)}`;
+  });
   return [`Receipt ${id}`, `for ${name}`, '', ...rows, '', `Total ${money(totalOf(lines), CURRENCY)}`, `by release ${CAIRN_RELEASE}`, ''].join('\n');
 }
