@@ -59,9 +59,16 @@ export function billOfMaterials(input: BillInput): Statement {
 
 function componentOf({ purl, name, version, digest, license, type = 'library' }: BillPackage): object {
   const [, group, rest] = /^(@[^/]+)\/(.+)$/.exec(name) ?? [undefined, undefined, name];
-  const hashes = Object.entries(digest).flatMap(([algorithm, content]) => (algorithms[algorithm] === undefined ? [] : [{ alg: algorithms[algorithm], content }]));
+  const hashes = Object.entries(digest).flatMap(([algorithm, content]) =>
+    algorithms[algorithm] === undefined ? [] : [{ alg: algorithms[algorithm], content }],
+  );
   return {
-    type, 'bom-ref': purl, ...(group !== undefined && { group }), name: rest, version, purl,
+    type,
+    'bom-ref': purl,
+    ...(group !== undefined && { group }),
+    name: rest,
+    version,
+    purl,
     ...(type === 'library' && { scope: 'required' }),
     ...(hashes.length > 0 && { hashes }),
     ...(license !== undefined && license !== '' && { licenses: [licenseOf(license)] }),
@@ -72,10 +79,12 @@ function componentOf({ purl, name, version, digest, license, type = 'library' }:
 const algorithms: Readonly<Record<string, string>> = { sha1: 'SHA-1', sha256: 'SHA-256', sha384: 'SHA-384', sha512: 'SHA-512', dirHash1: 'SHA-256' };
 
 /** Of SPDX's list, so far as `id` may only hold what is on it: the common ones. Another may still be an expression. */
-const listed = new Set([
-  '0BSD', 'AFL-2.1', 'AGPL-3.0-only', 'AGPL-3.0-or-later', 'Apache-2.0', 'Artistic-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'CC-BY-3.0', 'CC-BY-4.0', 'CC0-1.0',
-  'GPL-2.0-only', 'GPL-2.0-or-later', 'GPL-3.0-only', 'GPL-3.0-or-later', 'ISC', 'LGPL-2.1-only', 'LGPL-3.0-only', 'LGPL-3.0-or-later', 'MIT', 'MIT-0', 'MPL-2.0', 'Python-2.0', 'Unlicense', 'WTFPL', 'Zlib',
-]);
+const listed = new Set(
+  (
+    '0BSD AFL-2.1 AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-2-Clause BSD-3-Clause BlueOak-1.0.0 CC-BY-3.0 CC-BY-4.0 CC0-1.0 GPL-2.0-only ' +
+    'GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later ISC LGPL-2.1-only LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MPL-2.0 Python-2.0 Unlicense WTFPL Zlib'
+  ).split(' '),
+);
 
 function licenseOf(text: string): object {
   if (listed.has(text)) return { license: { id: text } };

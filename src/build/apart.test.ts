@@ -16,7 +16,7 @@ const rootOnly = { skip: !isRoot && 'only root gives stages a user of their own'
 const yaml = (run: string, network = false) => yamlFor(application, run, network);
 const build = (folder: string, more: object = {}) => buildOf(folder, { application, ...more });
 
-test('as root a stage is a user of its own: it reads neither our environment nor a home nor another stage\'s folder', rootOnly, async () => {
+test("as root a stage is a user of its own: it reads neither our environment nor a home nor another stage's folder", rootOnly, async () => {
   const home = await mkdtemp('/tmp/cairn-t-home-');
   try {
     await mkdir(join(home, 'people'));
@@ -35,7 +35,10 @@ mkdir out`;
     const { built, lines } = await build(await repository({ 'cairn.yaml': yaml(run) }), { host: { CAIRN_PASSPHRASE: 'stone', CAIRN_HOME: home } });
     assert.ok(Number(lines[0]) > 1000);
     assert.deepEqual(lines.slice(1), ['NoNewPrivs:\t1']);
-    assert.deepEqual({ ...built.isolation, limits: null }, { users: true, limits: null, reason: built.isolation?.limits === true ? null : built.isolation?.reason });
+    assert.deepEqual(
+      { ...built.isolation, limits: null },
+      { users: true, limits: null, reason: built.isolation?.limits === true ? null : built.isolation?.reason },
+    );
   } finally {
     await rm(home, { recursive: true, force: true });
   }
@@ -66,7 +69,10 @@ components: { web: { kind: web, command: [node, x], health: { path: / } } }
 test('a stage that passes its memory limit is named with the limit', rootOnly, async (t) => {
   const run = 'head -c 200000000 /dev/zero | tail -c 199999999 > big; mkdir out';
   const folder = await repository({ 'cairn.yaml': `${yaml(run)}limits: { memoryMb: 64 }\n` });
-  const outcome = await build(folder).then(({ built }) => built.isolation?.limits, (error: { code: string; message: string }) => error);
+  const outcome = await build(folder).then(
+    ({ built }) => built.isolation?.limits,
+    (error: { code: string; message: string }) => error,
+  );
   if (outcome === false) return t.skip('memory cannot be limited here');
   assert.match((outcome as { message: string }).message, /64 MiB of memory/);
 });
@@ -85,18 +91,30 @@ test('a hard link to what only we may read does not come into a layer', rootOnly
 test('a process that leaves its group, session and environment behind does not outlive its stage', async () => {
   const run = isRoot ? 'setsid env -i sleep 307 & sleep 0.2; mkdir out' : 'setsid sleep 307 & sleep 0.2; mkdir out';
   await build(await repository({ 'cairn.yaml': yaml(run) }));
-  const left = execFileSync('sh', ['-c', 'pgrep -fx "sleep 307" | while read pid; do grep -q "^State:.[ZX]" /proc/$pid/status || echo $pid; done'], { encoding: 'utf8' });
+  const left = execFileSync('sh', ['-c', 'pgrep -fx "sleep 307" | while read pid; do grep -q "^State:.[ZX]" /proc/$pid/status || echo $pid; done'], {
+    encoding: 'utf8',
+  });
   assert.equal(left, '');
 });
 
 test('builds of one application wait for each other, and a killed build leaves nothing in the way', async () => {
   const folder = await repository({ 'cairn.yaml': yaml('echo started; sleep 0.3; echo ended; mkdir out') });
   const order: string[] = [];
-  await Promise.all([1, 2, 3].map((at) => build(folder, { onEvent: (event: { kind: string; line?: string }) => event.kind === 'line' && order.push(`${at} ${event.line}`) })));
+  await Promise.all(
+    [1, 2, 3].map((at) => build(folder, { onEvent: (event: { kind: string; line?: string }) => event.kind === 'line' && order.push(`${at} ${event.line}`) })),
+  );
   for (const at of [0, 2, 4]) assert.equal(order[at]?.[0], order[at + 1]?.[0], order.join());
 
   // A build of another process, killed in the middle of its stage: the stage goes on, in nobody's hands.
-  const victim = spawn(process.execPath, [join(import.meta.dirname, 'fixture-build.ts'), await repository({ 'cairn.yaml': yaml('mkdir -p deep/er; chmod 555 deep; echo started; sleep 308') }), application], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const victim = spawn(
+    process.execPath,
+    [
+      join(import.meta.dirname, 'fixture-build.ts'),
+      await repository({ 'cairn.yaml': yaml('mkdir -p deep/er; chmod 555 deep; echo started; sleep 308') }),
+      application,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   await once(victim.stdout, 'data');
   victim.kill('SIGKILL');
   await once(victim, 'exit');
@@ -124,9 +142,20 @@ test('a disk that a stage fills is told from a stage that fails', { skip: !mount
     const text = yaml('head -c 300000000 /dev/zero > big; mkdir out');
     const folder = await repository({ 'cairn.yaml': text });
     execFileSync('cp', ['-r', folder, join(home, 'repository')]);
-    const told = execFileSync('unshare', [
-      '--mount', 'sh', '-c', 'mount -t tmpfs -o size=40m,mode=1777 tmpfs /tmp && "$0" "$@" 2>&1; ls /tmp', process.execPath, join(import.meta.dirname, 'fixture-build.ts'), join(home, 'repository'), application,
-    ], { encoding: 'utf8' });
+    const told = execFileSync(
+      'unshare',
+      [
+        '--mount',
+        'sh',
+        '-c',
+        'mount -t tmpfs -o size=40m,mode=1777 tmpfs /tmp && "$0" "$@" 2>&1; ls /tmp',
+        process.execPath,
+        join(import.meta.dirname, 'fixture-build.ts'),
+        join(home, 'repository'),
+        application,
+      ],
+      { encoding: 'utf8' },
+    );
     assert.match(told, /code: 'storage-full'/);
     assert.doesNotMatch(told, /^cairn-build-apart$/m);
   } finally {
@@ -143,7 +172,7 @@ function mountsWork(): boolean {
   }
 }
 
-test('somebody else\'s folder in the place of the locks is not used', rootOnly, async () => {
+test("somebody else's folder in the place of the locks is not used", rootOnly, async () => {
   const folder = await repository({ 'cairn.yaml': yaml('mkdir out') });
   const commit = await resolveCommit(plainHost, folder);
   const script = `import { withWorkspace } from ${JSON.stringify(join(import.meta.dirname, 'workspace.ts'))};
@@ -155,7 +184,11 @@ test('somebody else\'s folder in the place of the locks is not used', rootOnly, 
     [() => mkdir(place, { mode: 0o700 }), /build-busy .*belongs to somebody else/],
   ] as const) {
     await make();
-    const told = execFileSync('setpriv', ['--reuid=64123', '--regid=64123', '--clear-groups', process.execPath, '--input-type=module-typescript', '-e', script], { encoding: 'utf8', cwd: '/', env: { PATH: plainHost.PATH } });
+    const told = execFileSync(
+      'setpriv',
+      ['--reuid=64123', '--regid=64123', '--clear-groups', process.execPath, '--input-type=module-typescript', '-e', script],
+      { encoding: 'utf8', cwd: '/', env: { PATH: plainHost.PATH } },
+    );
     assert.match(told, expected);
     await rm(place, { recursive: true, force: true });
   }
@@ -174,8 +207,19 @@ test('a folder that its owner made read-only is removed, and a link in it is not
     // Root may remove anything, so another user tries.
     execFileSync('chown', ['-R', '64123:64123', folder]);
     await chmod(scratch, 0o755);
-    execFileSync('setpriv', ['--reuid=64123', '--regid=64123', '--clear-groups', process.execPath, '--input-type=module-typescript', '-e',
-      `import { removeTree } from ${JSON.stringify(join(import.meta.dirname, 'remove-tree.ts'))}; await removeTree(${JSON.stringify(join(folder, 'tree'))});`], { cwd: '/', env: { PATH: plainHost.PATH } });
+    execFileSync(
+      'setpriv',
+      [
+        '--reuid=64123',
+        '--regid=64123',
+        '--clear-groups',
+        process.execPath,
+        '--input-type=module-typescript',
+        '-e',
+        `import { removeTree } from ${JSON.stringify(join(import.meta.dirname, 'remove-tree.ts'))}; await removeTree(${JSON.stringify(join(folder, 'tree'))});`,
+      ],
+      { cwd: '/', env: { PATH: plainHost.PATH } },
+    );
   } else await removeTree(join(folder, 'tree'));
   assert.deepEqual(await readdir(folder), []);
   assert.deepEqual(await readdir(outside), ['kept']);

@@ -37,7 +37,10 @@ test('a stage sees neither keys nor passphrases, and network settings only if it
 
 test('a stage that fails shows its last lines, and leaves neither folder nor process behind', async () => {
   const folder = await repository({ 'cairn.yaml': yaml('sleep 300 & echo $!; echo no luck; exit 3') });
-  const failure = await build(folder).then(() => undefined, (error: { code: string; context: { lines: string[] } }) => error);
+  const failure = await build(folder).then(
+    () => undefined,
+    (error: { code: string; context: { lines: string[] } }) => error,
+  );
   assert.equal(failure?.code, 'stage-failed');
   assert.equal(failure.context.lines.at(-1), 'no luck');
   await assert.rejects(stat('/tmp/cairn-build-built'), { code: 'ENOENT' });
@@ -47,7 +50,11 @@ test('a stage that fails shows its last lines, and leaves neither folder nor pro
 });
 
 test("a clone's own git configuration does not change what is built", async () => {
-  const folder = await repository({ 'cairn.yaml': yaml('mkdir out && cp server.js out/'), 'server.js': 'a\nb\n', '.gitattributes': 'server.js filter=evil text\n' });
+  const folder = await repository({
+    'cairn.yaml': yaml('mkdir out && cp server.js out/'),
+    'server.js': 'a\nb\n',
+    '.gitattributes': 'server.js filter=evil text\n',
+  });
   const plain = await build(folder);
   git(folder, 'config', 'filter.evil.smudge', 'echo evil');
   git(folder, 'config', 'core.autocrlf', 'true');

@@ -80,16 +80,31 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
   const source = join(workspace, 'source');
   await checkOut(host, options.repository, options.commit, workspace, source);
   const definition = parseDefinition(await fileAt(source, 'cairn.yaml', 'cairn init, then commit cairn.yaml'));
-  if (definition.application !== options.application) throw new CairnError('invalid-configuration', `the commit's cairn.yaml is of ${definition.application}, not of ${options.application}`, { fix: 'Commit cairn.yaml' });
+  if (definition.application !== options.application)
+    throw new CairnError('invalid-configuration', `the commit's cairn.yaml is of ${definition.application}, not of ${options.application}`, {
+      fix: 'Commit cairn.yaml',
+    });
   // Node looks for modules upwards, into a folder where anybody may make one.
-  if (await exists('/tmp/node_modules')) throw new CairnError('invalid-configuration', '/tmp/node_modules would be read by the build, which stands below it', { fix: 'Remove /tmp/node_modules' });
+  if (await exists('/tmp/node_modules'))
+    throw new CairnError('invalid-configuration', '/tmp/node_modules would be read by the build, which stands below it', { fix: 'Remove /tmp/node_modules' });
   const platform = `${options.platform.os}/${options.platform.architecture}`;
   // Read before any stage runs: what the provenance says was locked must be what was committed.
   const locked = await lockedIn(definition, source, platform);
   const limits = { memoryMb: definition.limits?.memoryMb ?? null, cpus: definition.limits?.cpus ?? null };
   const runs = definition.stages.some(({ run }) => run !== undefined);
-  const tools = await toolchain(definition.toolchain, { nodeBinary: options.nodeBinary, host, platform, install: runs ? { workspace, othersRun: uid !== null } : undefined });
-  const around = await surroundings({ workspace, host, uid, tools, keepsDownloads: definition.stages.some(({ run, network }) => run !== undefined && network) });
+  const tools = await toolchain(definition.toolchain, {
+    nodeBinary: options.nodeBinary,
+    host,
+    platform,
+    install: runs ? { workspace, othersRun: uid !== null } : undefined,
+  });
+  const around = await surroundings({
+    workspace,
+    host,
+    uid,
+    tools,
+    keepsDownloads: definition.stages.some(({ run, network }) => run !== undefined && network),
+  });
   if (uid !== null) await handOver(workspace, source, uid);
   const runtime = tools.node === undefined ? [] : [await runtimeLayer(tools.node.path, tools.node.digest, store, options.cache)];
 
@@ -151,7 +166,8 @@ async function folderOf(source: string, from: string | undefined): Promise<strin
     throw new CairnError('stage-failed', `there is no folder ${from} to make a layer from`, { cause, fix: 'Mend from: in cairn.yaml' });
   });
   const base = await realpath(source);
-  if (folder !== base && !folder.startsWith(`${base}/`)) throw new CairnError('stage-failed', `the folder ${from} leads out of the repository`, { fix: 'Name the folder itself' });
+  if (folder !== base && !folder.startsWith(`${base}/`))
+    throw new CairnError('stage-failed', `the folder ${from} leads out of the repository`, { fix: 'Name the folder itself' });
   return folder;
 }
 

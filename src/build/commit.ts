@@ -33,9 +33,16 @@ export async function resolveCommit(host: Host, repository: string, dirty = fals
   const changed = (await askGit(host, repository, ['status', '--porcelain', '--untracked-files=normal'])).split('\n').filter((one) => one !== '');
   if (changed.length > 0 && !dirty) {
     const files = changed.length === 1 ? '1 file is' : `${changed.length} files are`;
-    throw new CairnError('dirty-tree', `${files} not as the commit has them: ${changed.slice(0, 5).map((one) => one.slice(3)).join(', ')}${changed.length > 5 ? ', ...' : ''}`, {
-      fix: 'Commit or stash them; --dirty builds the tree as it is, for environments that take that',
-    });
+    throw new CairnError(
+      'dirty-tree',
+      `${files} not as the commit has them: ${changed
+        .slice(0, 5)
+        .map((one) => one.slice(3))
+        .join(', ')}${changed.length > 5 ? ', ...' : ''}`,
+      {
+        fix: 'Commit or stash them; --dirty builds the tree as it is, for environments that take that',
+      },
+    );
   }
   const branch = (await askGit(host, repository, ['rev-parse', '--abbrev-ref', 'HEAD'])).trim();
   const changes = changed.length === 0 ? null : await treeOf(host, repository, commit, changed.length);
@@ -76,12 +83,20 @@ export interface Told {
 
 /** The newest 200 commits that are in `commit` and not in `since`; all where `since` is null or not in this clone. */
 export async function commitsSince(host: Host, repository: string, commit: string, since: string | null): Promise<{ since: string | null; commits: Told[] }> {
-  const known = since !== null && (await askGit(host, repository, ['cat-file', '-e', `${since}^{commit}`]).then(() => true, () => false));
+  const known =
+    since !== null &&
+    (await askGit(host, repository, ['cat-file', '-e', `${since}^{commit}`]).then(
+      () => true,
+      () => false,
+    ));
   const range = known ? [commit, `^${since}`] : [commit];
   const text = await askGit(host, repository, ['log', '--max-count=200', '--format=%H%x00%s%x00%an', ...range]);
-  const commits = text.split('\n').filter((line) => line !== '').map((line) => {
-    const [hash = '', subject = '', author = ''] = line.split('\0');
-    return { commit: hash, subject: subject.slice(0, 500), author: author.slice(0, 200) };
-  });
+  const commits = text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [hash = '', subject = '', author = ''] = line.split('\0');
+      return { commit: hash, subject: subject.slice(0, 500), author: author.slice(0, 200) };
+    });
   return { since: known ? since : null, commits };
 }

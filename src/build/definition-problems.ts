@@ -20,7 +20,9 @@ export function problemsOf(issues: readonly Issue[], value: unknown): Problem[] 
   const problems = issues.flatMap((issue) => problemsOfIssue(issue, [], value));
   // What a wrong spelling leaves missing is no problem of its own.
   const mended = problems.filter((one) => one.unknown !== true || one.fix === undefined).length;
-  const guessed = problems.flatMap(({ unknown, fix, path }) => (unknown === true && fix !== undefined ? [JSON.stringify([...path.slice(0, -1), /"(.*)"/.exec(fix)?.[1]])] : []));
+  const guessed = problems.flatMap(({ unknown, fix, path }) =>
+    unknown === true && fix !== undefined ? [JSON.stringify([...path.slice(0, -1), /"(.*)"/.exec(fix)?.[1]])] : [],
+  );
   return mended === 0 ? problems : problems.filter((one) => one.unknown === true || !guessed.includes(JSON.stringify(one.path)));
 }
 
@@ -33,8 +35,23 @@ function problemsOfIssue(issue: Issue, above: Path, value: unknown): Problem[] {
     case 'unrecognized_keys':
       return issue.keys.map((key) => unknownKey(key, path, value));
     case 'invalid_union': {
-      if (issue.errors.length === 0) return [{ path, at: 'value', text: `${found === undefined ? `${ownerOf(path)} needs "${name}"` : `unknown ${name} ${JSON.stringify(found)}`}: web, worker, cron, task or files` }];
-      if (found === undefined) return [{ path, at: 'value', text: `${ownerOf(path)} needs "${name}"`, ...(name === 'health' && { fix: 'health: { path: /healthz }, or health: { tcp: true }' }) }];
+      if (issue.errors.length === 0)
+        return [
+          {
+            path,
+            at: 'value',
+            text: `${found === undefined ? `${ownerOf(path)} needs "${name}"` : `unknown ${name} ${JSON.stringify(found)}`}: web, worker, cron, task or files`,
+          },
+        ];
+      if (found === undefined)
+        return [
+          {
+            path,
+            at: 'value',
+            text: `${ownerOf(path)} needs "${name}"`,
+            ...(name === 'health' && { fix: 'health: { path: /healthz }, or health: { tcp: true }' }),
+          },
+        ];
       // The branch that was meant is the one with the least to complain of.
       const meant = issue.errors.map((errors) => errors.flatMap((one) => problemsOfIssue(one, path, value))).toSorted((a, b) => a.length - b.length)[0];
       return meant ?? [{ path, at: 'value', text: issue.message }];
@@ -44,7 +61,14 @@ function problemsOfIssue(issue: Issue, above: Path, value: unknown): Problem[] {
     case 'invalid_type': {
       if (found === undefined) return [{ path, at: 'value', text: `${ownerOf(path)} needs "${name}"` }];
       const quoted = issue.expected === 'string' && ['number', 'boolean'].includes(typeof found);
-      return [{ path, at: 'value', text: `"${name}" is ${named(found)}, ${wanted[issue.expected] ?? `not ${issue.expected}`} is wanted`, ...(quoted && { fix: `Put it in quotes: "${String(found)}"` }) }];
+      return [
+        {
+          path,
+          at: 'value',
+          text: `"${name}" is ${named(found)}, ${wanted[issue.expected] ?? `not ${issue.expected}`} is wanted`,
+          ...(quoted && { fix: `Put it in quotes: "${String(found)}"` }),
+        },
+      ];
     }
     case 'invalid_value':
       return [{ path, at: 'value', text: `"${name}" is ${JSON.stringify(found)}, wanted is ${issue.values.map(String).join(' or ')}` }];
@@ -53,7 +77,15 @@ function problemsOfIssue(issue: Issue, above: Path, value: unknown): Problem[] {
   }
 }
 
-const wanted: Readonly<Record<string, string>> = { string: 'text', number: 'a number', int: 'a whole number', boolean: 'true or false', array: 'a list', object: 'a mapping', record: 'a mapping' };
+const wanted: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
 
 function named(value: unknown): string {
   if (value === null) return 'empty';
@@ -64,7 +96,11 @@ function named(value: unknown): string {
 
 /** `components.web`, or the file. */
 function ownerOf(path: Path): string {
-  const owner = path.slice(0, -1).map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('').replace(/^\./, '');
+  const owner = path
+    .slice(0, -1)
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`))
+    .join('')
+    .replace(/^\./, '');
   return owner === '' ? 'cairn.yaml' : owner;
 }
 
@@ -75,7 +111,9 @@ function unknownKey(key: string, path: Path, value: unknown): Problem {
   const nearest = nearestName(key, here);
   if (nearest !== undefined) return { ...place, text, fix: `Did you mean "${nearest}"?` };
   const kind = valueAt(value, [...path, 'kind']);
-  const kinds = levelsAt(definitionJsonSchema(), path, undefined).flatMap(({ properties }) => (properties?.['kind']?.const !== undefined && key in properties ? [String(properties['kind'].const)] : []));
+  const kinds = levelsAt(definitionJsonSchema(), path, undefined).flatMap(({ properties }) =>
+    properties?.['kind']?.const !== undefined && key in properties ? [String(properties['kind'].const)] : [],
+  );
   if (kinds.length > 0) return { ...place, text: `a ${String(kind)} has no "${key}"`, fix: `"${key}" is for kind: ${kinds.join(', ')}` };
   return { ...place, text, fix: here.length === 0 ? 'Remove it' : `Known here: ${here.join(', ')}` };
 }
@@ -91,7 +129,8 @@ function levelsAt(schema: JsonSchema, path: Path, value: unknown): JsonSchema[] 
   const [head, ...rest] = path;
   if (head === undefined) return [schema];
   const { additionalProperties } = schema;
-  const next = typeof head === 'number' ? schema.items : (schema.properties?.[head] ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined));
+  const next =
+    typeof head === 'number' ? schema.items : (schema.properties?.[head] ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined));
   return next === undefined ? [] : levelsAt(next, rest, valueAt(value, [head]));
 }
 
@@ -105,7 +144,9 @@ function valueAt(value: unknown, path: Path): unknown {
 }
 
 export function nearestName(key: string, known: readonly string[]): string | undefined {
-  const rated = [...new Set(known)].map((one) => ({ one, distance: editDistance(key.toLowerCase(), one.toLowerCase()) })).toSorted((a, b) => a.distance - b.distance);
+  const rated = [...new Set(known)]
+    .map((one) => ({ one, distance: editDistance(key.toLowerCase(), one.toLowerCase()) }))
+    .toSorted((a, b) => a.distance - b.distance);
   const limit = key.length <= 4 ? 2 : 3;
   return rated[0] !== undefined && rated[0].distance <= limit ? rated[0].one : undefined;
 }

@@ -6,7 +6,10 @@ import { z } from 'zod';
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes are allowed, 63 at most');
 const layerPath = z
   .string()
-  .refine((path) => !path.startsWith('/') && !path.split('/').includes('..') && path !== '' && normalize(path) === path && !path.endsWith('/'), 'a plain path inside the repository is wanted, without ./ or a trailing /');
+  .refine(
+    (path) => !path.startsWith('/') && !path.split('/').includes('..') && path !== '' && normalize(path) === path && !path.endsWith('/'),
+    'a plain path inside the repository is wanted, without ./ or a trailing /',
+  );
 const variable = z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'upper-case letters, digits and underscores are allowed');
 const words = z.array(z.string()).min(1);
 
@@ -31,7 +34,11 @@ const health = z.union([
   z.strictObject({ tcp: z.literal(true).describe('It is healthy when it takes connections'), ...timing }),
 ]);
 const route = z.strictObject({
-  host: z.string().regex(/^[a-z0-9.-]+$/, 'a host name in lower case is wanted').optional().describe('Host name; absent: all'),
+  host: z
+    .string()
+    .regex(/^[a-z0-9.-]+$/, 'a host name in lower case is wanted')
+    .optional()
+    .describe('Host name; absent: all'),
   path: z.string().startsWith('/', 'a path begins with /').default('/').describe('Path prefix; the longest one wins'),
 });
 const made = { layers: z.array(name).min(1).optional().describe('Names of the stages whose layers it is made of; absent: all that make one') };
@@ -45,11 +52,34 @@ const routes = z.array(route).min(1).optional();
 const timeoutMs = z.int().positive().default(600_000).describe('After that it is stopped and has failed');
 
 const component = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('web').describe('Answers requests on HOST and PORT'), ...made, ...runs, health: health.describe('How it is known to be ready'), instances, routes: routes.describe('What of the traffic it gets; absent: all') }),
-  z.strictObject({ kind: z.literal('worker').describe('Runs all the time, without requests'), ...made, ...runs, instances, overlap: z.literal(true).optional().describe('Two releases may run it at once') }),
-  z.strictObject({ kind: z.literal('cron').describe('Runs when the schedule says'), ...made, ...runs, schedule: z.string().describe('Five fields of cron, in UTC: minute hour day month weekday'), timeoutMs }),
+  z.strictObject({
+    kind: z.literal('web').describe('Answers requests on HOST and PORT'),
+    ...made,
+    ...runs,
+    health: health.describe('How it is known to be ready'),
+    instances,
+    routes: routes.describe('What of the traffic it gets; absent: all'),
+  }),
+  z.strictObject({
+    kind: z.literal('worker').describe('Runs all the time, without requests'),
+    ...made,
+    ...runs,
+    instances,
+    overlap: z.literal(true).optional().describe('Two releases may run it at once'),
+  }),
+  z.strictObject({
+    kind: z.literal('cron').describe('Runs when the schedule says'),
+    ...made,
+    ...runs,
+    schedule: z.string().describe('Five fields of cron, in UTC: minute hour day month weekday'),
+    timeoutMs,
+  }),
   z.strictObject({ kind: z.literal('task').describe('Runs once before a release goes live, such as a migration'), ...made, ...runs, timeoutMs }),
-  z.strictObject({ kind: z.literal('files').describe('Files alone: served by the gateway, or read by the others from CAIRN_FILES_NAME'), ...made, routes: routes.describe('Where the gateway serves them; absent: nowhere') }),
+  z.strictObject({
+    kind: z.literal('files').describe('Files alone: served by the gateway, or read by the others from CAIRN_FILES_NAME'),
+    ...made,
+    routes: routes.describe('Where the gateway serves them; absent: nowhere'),
+  }),
 ]);
 const version = z.string().regex(/^\d+\.\d+\.\d+$/, 'an exact version such as 1.2.3 is wanted');
 const schema = z.strictObject({
@@ -69,9 +99,15 @@ export const definitionSchema = z.strictObject({
     .describe('Tools of the build by exact version; their hashes are part of the release'),
   limits: limits.optional().describe('Memory and processors of each build stage'),
   stages: z.array(stage).min(1).describe('They run in order in a clean checkout of the commit'),
-  components: z.record(name, component).refine((all) => Object.keys(all).length > 0, 'at least one component is needed').describe('What runs'),
+  components: z
+    .record(name, component)
+    .refine((all) => Object.keys(all).length > 0, 'at least one component is needed')
+    .describe('What runs'),
   configuration: z.record(variable, z.string()).default({}).describe('Defaults of environment variables; part of the release'),
-  secrets: z.record(variable, z.enum(['follow', 'pin'])).optional().describe('follow: the newest version, on a rollback too; pin: the version goes back with the release'),
+  secrets: z
+    .record(variable, z.enum(['follow', 'pin']))
+    .optional()
+    .describe('follow: the newest version, on a rollback too; pin: the version goes back with the release'),
   schema: schema.optional().describe('Data schemas it can run on; checked before anything moves'),
   confirm: z
     .strictObject({ seconds: z.int().min(0).max(3600) })

@@ -113,7 +113,10 @@ test('a definition that uses every kind of line is read', () => {
 test('all that is wrong is told at once, a misspelt key first and what it leaves missing not at all', () => {
   const { message, lines } = refusal('    run: npm ci\n    network: true\n', '    run: 7\n    network: maybe\n    layr: [a]\n');
   assert.match(message, /unknown key "layr"/);
-  assert.deepEqual(lines.map((line) => line.split(':')[1]), ['6', '7']);
+  assert.deepEqual(
+    lines.map((line) => line.split(':')[1]),
+    ['6', '7'],
+  );
   assert.deepEqual(refusal('schedule: "30', 'schedul: "30').lines, []);
 });
 

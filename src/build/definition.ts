@@ -11,7 +11,10 @@ export function parseDefinition(text: string): Definition {
   const [error] = document.errors;
   if (error !== undefined) {
     const { line, col } = lines.linePos(error.pos[0]);
-    throw new CairnError('invalid-configuration', `cairn.yaml:${line}:${col}: ${error.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? 'is no YAML'}`, { fix: 'Mend cairn.yaml', context: { line, column: col } });
+    throw new CairnError('invalid-configuration', `cairn.yaml:${line}:${col}: ${error.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? 'is no YAML'}`, {
+      fix: 'Mend cairn.yaml',
+      context: { line, column: col },
+    });
   }
   const value = plain(document);
   const parsed = definitionSchema.safeParse(value);
@@ -52,6 +55,9 @@ function plain(document: Document): unknown {
   try {
     return document.toJS();
   } catch (cause) {
-    throw new CairnError('invalid-configuration', `cairn.yaml cannot be read: ${cause instanceof Error ? cause.message : 'malformed'}`, { cause, fix: 'Use no aliases' });
+    throw new CairnError('invalid-configuration', `cairn.yaml cannot be read: ${cause instanceof Error ? cause.message : 'malformed'}`, {
+      cause,
+      fix: 'Use no aliases',
+    });
   }
 }

@@ -23,7 +23,10 @@ components: { web: { kind: web, command: [node, out/server.js], health: { path: 
 }
 
 export function git(folder: string, ...parameters: string[]): string {
-  return execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'init.defaultBranch=main', ...parameters], { cwd: folder, encoding: 'utf8' });
+  return execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'init.defaultBranch=main', ...parameters], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
 }
 
 export async function repository(files: Record<string, string>): Promise<string> {
@@ -60,8 +63,16 @@ export async function buildOf(folder: string, trial: Trial) {
   const store = trial.store ?? memoryStore();
   const lines: string[] = [];
   const built = await buildApplication({
-    repository: folder, commit: trial.commit ?? (await resolveCommit(plainHost, folder)), application: trial.application, store, cache: trial.cache ?? (await mkdtemp(join(scratch, 'cache-'))),
-    users: join(scratch, 'users'), host: { ...plainHost, ...trial.host }, nodeBinary: await smallNode(), platform: { os: 'linux', architecture: 'amd64' }, clock: fixedClock('2026-01-02T03:04:05Z'),
+    repository: folder,
+    commit: trial.commit ?? (await resolveCommit(plainHost, folder)),
+    application: trial.application,
+    store,
+    cache: trial.cache ?? (await mkdtemp(join(scratch, 'cache-'))),
+    users: join(scratch, 'users'),
+    host: { ...plainHost, ...trial.host },
+    nodeBinary: await smallNode(),
+    platform: { os: 'linux', architecture: 'amd64' },
+    clock: fixedClock('2026-01-02T03:04:05Z'),
     signal: trial.signal ?? new AbortController().signal,
     progress: (event) => {
       if (event.kind === 'line') lines.push(event.line);

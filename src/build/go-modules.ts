@@ -14,7 +14,12 @@ export async function goModules(source: string): Promise<Locked> {
   const sums = await readFile(join(source, 'go.sum'), 'utf8').catch(() => undefined);
   // Vendored modules are in the commit, which binds them.
   const vendored = await exists(join(source, 'vendor/modules.txt'));
-  const hashes = new Map((sums ?? '').split('\n').map((line) => line.split(' ')).flatMap(([path, version, hash]) => (hash?.startsWith('h1:') === true ? [[`${path} ${version}`, hash.slice(3)] as const] : [])));
+  const hashes = new Map(
+    (sums ?? '')
+      .split('\n')
+      .map((line) => line.split(' '))
+      .flatMap(([path, version, hash]) => (hash?.startsWith('h1:') === true ? [[`${path} ${version}`, hash.slice(3)] as const] : [])),
+  );
   const packages = required.flatMap((one): Package[] => {
     const other = replaced.get(`${one.path} ${one.version}`) ?? replaced.get(one.path);
     if (other === null) return [];
@@ -23,18 +28,32 @@ export async function goModules(source: string): Promise<Locked> {
     if (hash === undefined && !vendored) throw missing(path, version, sums);
     // The spec of package URLs has Go's in lower case.
     const purl = `pkg:golang/${path.toLowerCase()}@${encodeURIComponent(version)}`;
-    return [{ purl, name: path, version, digest: hash === undefined ? {} : { dirHash1: Buffer.from(hash, 'base64').toString('hex') }, license: undefined, runtime: true, dependsOn: [] }];
+    return [
+      {
+        purl,
+        name: path,
+        version,
+        digest: hash === undefined ? {} : { dirHash1: Buffer.from(hash, 'base64').toString('hex') },
+        license: undefined,
+        runtime: true,
+        dependsOn: [],
+      },
+    ];
   });
   const direct = new Set(required.filter((one) => !one.indirect).map((one) => (replaced.get(one.path) ?? one).path.toLowerCase()));
   return {
     packages: packages.toSorted((a, b) => (a.purl < b.purl ? -1 : 1)),
-    direct: packages.filter(({ name }) => direct.has(name.toLowerCase())).map(({ purl }) => purl).toSorted(),
+    direct: packages
+      .filter(({ name }) => direct.has(name.toLowerCase()))
+      .map(({ purl }) => purl)
+      .toSorted(),
   };
 }
 
 function missing(path: string, version: string, sums: string | undefined): CairnError {
   const fix = 'go mod tidy, then commit go.mod and go.sum';
-  if (sums === undefined) return new CairnError('lockfile-missing', 'go.mod requires modules, and the commit has no go.sum: what they would be is not known', { fix });
+  if (sums === undefined)
+    return new CairnError('lockfile-missing', 'go.mod requires modules, and the commit has no go.sum: what they would be is not known', { fix });
   return new CairnError('invalid-configuration', `go.sum has no hash for ${path} ${version}: whatever the proxy serves would be taken`, { fix });
 }
 
@@ -51,7 +70,12 @@ function readGoMod(text: string): { required: Required[]; replaced: Map<string, 
   let block: string | undefined;
   for (const line of text.split('\n')) {
     const indirect = /\/\/\s*indirect\b/.test(line);
-    const words = line.replace(/\/\/.*$/, '').trim().split(/\s+/).filter((word) => word !== '').map((word) => word.replace(/^["`](.*)["`]$/, '$1'));
+    const words = line
+      .replace(/\/\/.*$/, '')
+      .trim()
+      .split(/\s+/)
+      .filter((word) => word !== '')
+      .map((word) => word.replace(/^["`](.*)["`]$/, '$1'));
     if (words[0] === ')') {
       block = undefined;
       continue;

@@ -23,7 +23,14 @@ const leftOut = /(^|\/)node_modules\/\.package-lock\.json$/;
  * @param owner the user that made them, where stages have one of their own: a file of anybody else is a hard link to what only we
  *   may read, made by a stage that wants it in a layer
  */
-export async function layerOf(stage: string, root: string, paths: readonly string[], prefix: string, store: ContentStore, owner: number | null = null): Promise<Layer> {
+export async function layerOf(
+  stage: string,
+  root: string,
+  paths: readonly string[],
+  prefix: string,
+  store: ContentStore,
+  owner: number | null = null,
+): Promise<Layer> {
   const entries = new Map<string, TarEntry>();
   const from = { root, prefix, owner };
   for (const path of paths) {
@@ -37,13 +44,20 @@ export async function layerOf(stage: string, root: string, paths: readonly strin
 /** The runtime as a layer. Compressing 120 MB takes seconds, so what came of a binary is remembered by its digest. */
 export async function runtimeLayer(binary: string, digest: Digest, store: ContentStore, cache: string): Promise<Layer> {
   const path = join(cache, `runtime-${digest.slice(7)}.json`);
-  const known = await readFile(path, 'utf8').then((text) => JSON.parse(text) as { digest: Digest; size: number; diffId: Digest }, () => undefined);
+  const known = await readFile(path, 'utf8').then(
+    (text) => JSON.parse(text) as { digest: Digest; size: number; diffId: Digest },
+    () => undefined,
+  );
   if (known !== undefined && isDigest(known.diffId) && (await store.size(known.digest)) === known.size) {
     return { stage: 'runtime', descriptor: { mediaType: mediaTypes.layerTarGzip, digest: known.digest, size: known.size }, diffId: known.diffId };
   }
   const { size } = await lstat(binary);
   const folder = (of: string): TarEntry => ({ path: of, kind: 'folder' });
-  const layer = await packLayer('runtime', [folder('runtime'), folder('runtime/bin'), { path: 'runtime/bin/node', kind: 'file', executable: true, size, open: () => createReadStream(binary) }], store);
+  const layer = await packLayer(
+    'runtime',
+    [folder('runtime'), folder('runtime/bin'), { path: 'runtime/bin/node', kind: 'file', executable: true, size, open: () => createReadStream(binary) }],
+    store,
+  );
   await writeFileDurable(path, JSON.stringify({ digest: layer.descriptor.digest, size: layer.descriptor.size, diffId: layer.diffId }));
   return layer;
 }
@@ -69,7 +83,8 @@ async function requireInside(root: string, path: string): Promise<void> {
   const parent = dirname(join(root, path));
   const real = await realpath(parent).catch(() => parent);
   const base = await realpath(root);
-  if (real !== base && !real.startsWith(`${base}/`)) throw new CairnError('invalid-configuration', `the layer path ${path} leads out of the repository`, { fix: 'Name the file itself' });
+  if (real !== base && !real.startsWith(`${base}/`))
+    throw new CairnError('invalid-configuration', `the layer path ${path} leads out of the repository`, { fix: 'Name the file itself' });
 }
 
 async function collect(from: { root: string; prefix: string; owner: number | null }, path: string, entries: Map<string, TarEntry>): Promise<void> {
@@ -77,11 +92,15 @@ async function collect(from: { root: string; prefix: string; owner: number | nul
   const { root, prefix, owner } = from;
   const file = join(root, path);
   const found = await lstat(file).catch(absent(path));
-  if (owner !== null && found.uid !== owner) throw new CairnError('stage-failed', `${path} belongs to somebody else than the stages' user`, { fix: 'Let the stage copy the file instead of linking it' });
+  if (owner !== null && found.uid !== owner)
+    throw new CairnError('stage-failed', `${path} belongs to somebody else than the stages' user`, {
+      fix: 'Let the stage copy the file instead of linking it',
+    });
   addParents(prefix, path, entries);
   const name = `${prefix}/${path}`;
   if (found.isSymbolicLink()) entries.set(name, { path: name, kind: 'link', target: insideTarget(path, await readlink(file)) });
-  else if (found.isFile()) entries.set(name, { path: name, kind: 'file', executable: (found.mode & 0o100) !== 0, size: found.size, open: () => createReadStream(file) });
+  else if (found.isFile())
+    entries.set(name, { path: name, kind: 'file', executable: (found.mode & 0o100) !== 0, size: found.size, open: () => createReadStream(file) });
   else if (found.isDirectory()) {
     entries.set(name, { path: name, kind: 'folder' });
     for (const child of await readdir(file)) await collect(from, `${path}/${child}`, entries);
@@ -98,7 +117,9 @@ function absent(path: string): (cause: unknown) => never {
 function insideTarget(path: string, target: string): string {
   const resolved = normalize(join(dirname(path), target));
   if (isAbsolute(target) || resolved === '..' || resolved.startsWith('../')) {
-    throw new CairnError('stage-failed', `${path} is a link that leads out of the layer, to ${target}`, { fix: 'Make it relative and inside, or copy the file' });
+    throw new CairnError('stage-failed', `${path} is a link that leads out of the layer, to ${target}`, {
+      fix: 'Make it relative and inside, or copy the file',
+    });
   }
   return target;
 }

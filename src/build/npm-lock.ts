@@ -8,9 +8,22 @@ const some = z.union([z.string().transform((one) => [one]), z.array(z.string())]
 const names = z.record(z.string(), z.unknown()).optional();
 /** Of an entry of the lockfile, and of package.json: npm-docs "package-lock.json". */
 const entrySchema = z.looseObject({
-  name: z.string().optional(), version: z.string().optional(), resolved: z.union([z.string(), z.boolean()]).optional(), integrity: z.string().optional(), license: z.unknown().optional(),
-  dev: z.boolean().optional(), devOptional: z.boolean().optional(), optional: z.boolean().optional(), link: z.boolean().optional(), inBundle: z.boolean().optional(),
-  os: some, cpu: some, dependencies: names, optionalDependencies: names, peerDependencies: names, devDependencies: names,
+  name: z.string().optional(),
+  version: z.string().optional(),
+  resolved: z.union([z.string(), z.boolean()]).optional(),
+  integrity: z.string().optional(),
+  license: z.unknown().optional(),
+  dev: z.boolean().optional(),
+  devOptional: z.boolean().optional(),
+  optional: z.boolean().optional(),
+  link: z.boolean().optional(),
+  inBundle: z.boolean().optional(),
+  os: some,
+  cpu: some,
+  dependencies: names,
+  optionalDependencies: names,
+  peerDependencies: names,
+  devDependencies: names,
 });
 const lockSchema = z.looseObject({ packages: z.record(z.string(), entrySchema).optional() });
 type Entry = z.infer<typeof entrySchema>;
@@ -28,12 +41,19 @@ export async function npmLock(source: string, platform: string): Promise<Locked>
   const wanted = Object.keys({ ...wants.dependencies, ...wants.optionalDependencies, ...wants.devDependencies });
   if (lockfile === undefined) {
     if (wanted.length === 0) return nothingLocked;
-    throw new CairnError('lockfile-missing', `package.json wants ${wanted.length} packages, and the commit has no package-lock.json: what they would be is not known`, {
-      fix: 'npm install --package-lock-only, then commit package-lock.json',
-    });
+    throw new CairnError(
+      'lockfile-missing',
+      `package.json wants ${wanted.length} packages, and the commit has no package-lock.json: what they would be is not known`,
+      {
+        fix: 'npm install --package-lock-only, then commit package-lock.json',
+      },
+    );
   }
   const { packages } = parse(lockfile, name, lockSchema);
-  if (packages === undefined) throw new CairnError('invalid-configuration', `${name} is of the first version, without packages`, { fix: 'npm install --package-lock-only --lockfile-version 3, then commit it' });
+  if (packages === undefined)
+    throw new CairnError('invalid-configuration', `${name} is of the first version, without packages`, {
+      fix: 'npm install --package-lock-only --lockfile-version 3, then commit it',
+    });
   return lockedIn(packages, name, platform);
 }
 
@@ -81,7 +101,8 @@ function fits(entry: Entry, platform: string): boolean {
   if (entry.optional !== true && entry.devOptional !== true) return true;
   const [os = '', architecture = ''] = platform.split('/');
   const cpu = architecture === 'amd64' ? 'x64' : architecture;
-  const allows = (names: readonly string[] | undefined, one: string) => names === undefined || (!names.includes(`!${one}`) && (names.includes(one) || names.every((name) => name.startsWith('!'))));
+  const allows = (names: readonly string[] | undefined, one: string) =>
+    names === undefined || (!names.includes(`!${one}`) && (names.includes(one) || names.every((name) => name.startsWith('!'))));
   return allows(entry.os, os) && allows(entry.cpu, cpu);
 }
 
@@ -99,14 +120,23 @@ function hashOf(path: string, entry: Entry, file: string): Record<string, string
   if (commit !== undefined) return { gitCommit: commit };
   // Carried inside another package, whose hash covers it, or in the commit.
   if (entry.inBundle === true || from.startsWith('file:')) return {};
-  throw new CairnError('invalid-configuration', `${file} has no hash for ${nameOf(path, entry)} ${entry.version}: whatever the registry serves would be taken`, {
-    fix: `Remove node_modules and ${file}, then: npm install --package-lock-only`,
-  });
+  throw new CairnError(
+    'invalid-configuration',
+    `${file} has no hash for ${nameOf(path, entry)} ${entry.version}: whatever the registry serves would be taken`,
+    {
+      fix: `Remove node_modules and ${file}, then: npm install --package-lock-only`,
+    },
+  );
 }
 
 /** As Node finds them: in the nearest node_modules upwards. */
 function neededBy(path: string, entry: Entry, entries: Entries, platform: string): string[] {
-  const names = Object.keys({ ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies, ...(path.includes('node_modules/') ? {} : entry.devDependencies) });
+  const names = Object.keys({
+    ...entry.dependencies,
+    ...entry.optionalDependencies,
+    ...entry.peerDependencies,
+    ...(path.includes('node_modules/') ? {} : entry.devDependencies),
+  });
   return names.flatMap((name) => {
     for (let folder = path; ; folder = folder.replace(/(^|\/)[^/]*$/, '')) {
       const at = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`;
@@ -128,6 +158,9 @@ function parse<T>(text: string, name: string, schema: z.ZodType<T>): T {
     throw new CairnError('invalid-configuration', `${name} is not JSON`, { cause, fix });
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new CairnError('invalid-configuration', `${name} is not as npm writes it: ${z.prettifyError(parsed.error).split('\n').slice(0, 2).join(' ')}`, { fix });
+  if (!parsed.success)
+    throw new CairnError('invalid-configuration', `${name} is not as npm writes it: ${z.prettifyError(parsed.error).split('\n').slice(0, 2).join(' ')}`, {
+      fix,
+    });
   return parsed.data;
 }

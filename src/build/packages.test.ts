@@ -23,7 +23,13 @@ const locked = (more: object = {}) => ({
   lockfileVersion: 3,
   packages: {
     '': { name: 'shop', dependencies: { a: '1', renamed: 'npm:real@2' }, devDependencies: { tool: '1' } },
-    'node_modules/a': { version: '1.0.0', integrity: `sha1-${Buffer.alloc(20).toString('base64')} ${sha512}`, license: 'MIT', dependencies: { b: '1' }, optionalDependencies: { '@os/darwin': '1' } },
+    'node_modules/a': {
+      version: '1.0.0',
+      integrity: `sha1-${Buffer.alloc(20).toString('base64')} ${sha512}`,
+      license: 'MIT',
+      dependencies: { b: '1' },
+      optionalDependencies: { '@os/darwin': '1' },
+    },
     'node_modules/a/node_modules/b': { version: '1.1.0', integrity: sha512, license: '(MIT OR Apache-2.0)' },
     'node_modules/b': { version: '2.0.0', integrity: sha512, dev: true },
     'node_modules/renamed': { name: '@scope/real', version: '2.0.0', integrity: sha512 },
@@ -39,9 +45,18 @@ const locked = (more: object = {}) => ({
 
 test('the lockfile gives each package once, with its strongest hash, its licence and what it needs, as Node would find it', async () => {
   const { packages, direct } = await npmLock(await folder({ 'package.json': { dependencies: { a: '1' } }, 'package-lock.json': locked() }), 'linux/amd64');
-  assert.deepEqual(packages.map(({ purl, runtime }) => [purl, runtime]), [
-    ['pkg:npm/%40os/linux@1.0.0', false], ['pkg:npm/%40scope/real@2.0.0', true], ['pkg:npm/a@1.0.0', true], ['pkg:npm/b@1.1.0', true], ['pkg:npm/b@2.0.0', false], ['pkg:npm/bundled@1.0.0', false], ['pkg:npm/tool@1.0.0', false],
-  ]);
+  assert.deepEqual(
+    packages.map(({ purl, runtime }) => [purl, runtime]),
+    [
+      ['pkg:npm/%40os/linux@1.0.0', false],
+      ['pkg:npm/%40scope/real@2.0.0', true],
+      ['pkg:npm/a@1.0.0', true],
+      ['pkg:npm/b@1.1.0', true],
+      ['pkg:npm/b@2.0.0', false],
+      ['pkg:npm/bundled@1.0.0', false],
+      ['pkg:npm/tool@1.0.0', false],
+    ],
+  );
   const a = packages.find(({ name }) => name === 'a');
   assert.deepEqual([a?.digest, a?.license, a?.dependsOn], [{ sha512: Buffer.alloc(64, 7).toString('hex') }, 'MIT', ['pkg:npm/b@1.1.0']]);
   assert.deepEqual(packages.find(({ name }) => name === 'tool')?.dependsOn, ['pkg:npm/b@2.0.0', 'pkg:npm/bundled@1.0.0']);
@@ -53,12 +68,24 @@ test('dependencies without a lockfile, without a hash or in a lockfile of the fi
   await assert.rejects(npmLock(await folder({ 'package.json': manifest }), 'linux/amd64'), { code: 'lockfile-missing', fix: /package-lock/ });
   assert.deepEqual((await npmLock(await folder({ 'package.json': { name: 'alone' } }), 'linux/amd64')).packages, []);
   const bare = locked({ 'node_modules/bare': { version: '3.0.0', resolved: 'https://registry.example/bare.tgz' } });
-  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': bare }), 'linux/amd64'), { code: 'invalid-configuration', message: /bare 3\.0\.0/ });
-  const local = locked({ 'node_modules/local': { version: '3.0.0', resolved: 'file:local.tgz' }, 'node_modules/git': { version: '1.0.0', resolved: `git+ssh://git@example.com/x.git#${'a'.repeat(40)}` } });
+  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': bare }), 'linux/amd64'), {
+    code: 'invalid-configuration',
+    message: /bare 3\.0\.0/,
+  });
+  const local = locked({
+    'node_modules/local': { version: '3.0.0', resolved: 'file:local.tgz' },
+    'node_modules/git': { version: '1.0.0', resolved: `git+ssh://git@example.com/x.git#${'a'.repeat(40)}` },
+  });
   const { packages } = await npmLock(await folder({ 'package.json': manifest, 'package-lock.json': local }), 'linux/amd64');
   assert.deepEqual(packages.find(({ name }) => name === 'git')?.digest, { gitCommit: 'a'.repeat(40) });
-  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': { lockfileVersion: 1, dependencies: {} } }), 'linux/amd64'), { code: 'invalid-configuration', message: /first version/ });
-  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': '{' }), 'linux/amd64'), { code: 'invalid-configuration', message: /not JSON/ });
+  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': { lockfileVersion: 1, dependencies: {} } }), 'linux/amd64'), {
+    code: 'invalid-configuration',
+    message: /first version/,
+  });
+  await assert.rejects(npmLock(await folder({ 'package.json': manifest, 'package-lock.json': '{' }), 'linux/amd64'), {
+    code: 'invalid-configuration',
+    message: /not JSON/,
+  });
 });
 
 const goMod = `module example.com/shop
@@ -80,12 +107,20 @@ const goSum = `github.com/Acme/One v1.2.3 ${h1(1)}\ngithub.com/Acme/One v1.2.3/g
 
 test('modules of go.mod come with the hashes of go.sum, as they are replaced; folders of the commit are none', async () => {
   const { packages, direct } = await goModules(await folder({ 'go.mod': goMod, 'go.sum': goSum }));
-  assert.deepEqual(packages.map(({ purl, digest }) => [purl, digest['dirHash1']?.slice(0, 2)]), [
-    ['pkg:golang/example.com/fork@v2.0.1', '03'], ['pkg:golang/example.com/two@v0.1.0', '02'], ['pkg:golang/github.com/acme/one@v1.2.3', '01'],
-  ]);
+  assert.deepEqual(
+    packages.map(({ purl, digest }) => [purl, digest['dirHash1']?.slice(0, 2)]),
+    [
+      ['pkg:golang/example.com/fork@v2.0.1', '03'],
+      ['pkg:golang/example.com/two@v0.1.0', '02'],
+      ['pkg:golang/github.com/acme/one@v1.2.3', '01'],
+    ],
+  );
   assert.deepEqual(direct, ['pkg:golang/github.com/acme/one@v1.2.3']);
   await assert.rejects(goModules(await folder({ 'go.mod': goMod })), { code: 'lockfile-missing', fix: /go mod tidy/ });
-  await assert.rejects(goModules(await folder({ 'go.mod': goMod, 'go.sum': goSum.replace('example.com/two v0.1.0 ', 'example.com/two v0.2.0 ') })), { code: 'invalid-configuration', message: /example\.com\/two v0\.1\.0/ });
+  await assert.rejects(goModules(await folder({ 'go.mod': goMod, 'go.sum': goSum.replace('example.com/two v0.1.0 ', 'example.com/two v0.2.0 ') })), {
+    code: 'invalid-configuration',
+    message: /example\.com\/two v0\.1\.0/,
+  });
   assert.equal((await goModules(await folder({ 'go.mod': goMod, 'vendor/modules.txt': '' }))).packages.length, 3);
   assert.deepEqual((await goModules(await folder({ 'go.mod': 'module example.com/alone\n\ngo 1.26\n' }))).packages, []);
 });

@@ -59,15 +59,27 @@ export async function runStage(stage: StageRun): Promise<void> {
   }
 }
 
-async function failure({ name, run, directory, confined }: StageRun, { code, tooMuch, lines }: { code: number | null; tooMuch: boolean; lines: readonly string[] }): Promise<CairnError> {
+async function failure(
+  { name, run, directory, confined }: StageRun,
+  { code, tooMuch, lines }: { code: number | null; tooMuch: boolean; lines: readonly string[] },
+): Promise<CairnError> {
   const { bavail, bsize } = await statfs(directory);
   if (bavail * bsize < 1 << 20 && lines.some((line) => /no space left|ENOSPC/i.test(line))) {
-    return new CairnError('storage-full', `stage ${name} found the disk of ${directory} full; nothing was published`, { context: { lines }, fix: `Free space in ${directory}` });
+    return new CairnError('storage-full', `stage ${name} found the disk of ${directory} full; nothing was published`, {
+      context: { lines },
+      fix: `Free space in ${directory}`,
+    });
   }
   if (tooMuch) {
     const { memoryMb } = confined.limits;
-    return new CairnError('stage-failed', `stage ${name} wanted more than its ${memoryMb} MiB of memory; nothing was published`, { context: { lines }, fix: 'Raise limits: { memoryMb: ... } in cairn.yaml' });
+    return new CairnError('stage-failed', `stage ${name} wanted more than its ${memoryMb} MiB of memory; nothing was published`, {
+      context: { lines },
+      fix: 'Raise limits: { memoryMb: ... } in cairn.yaml',
+    });
   }
   const how = code === null ? 'was killed' : `ended with ${code}`;
-  return new CairnError('stage-failed', `stage ${name} ${how}; nothing was published`, { context: { lines: [...lines] }, fix: `Run "${run}" in a clean clone of the commit` });
+  return new CairnError('stage-failed', `stage ${name} ${how}; nothing was published`, {
+    context: { lines: [...lines] },
+    fix: `Run "${run}" in a clean clone of the commit`,
+  });
 }

@@ -9,8 +9,21 @@ type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Network settings that a stage with `network: true` receives. Their values are never recorded: they can hold credentials. */
 const networkNames = [
-  'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'SSL_CERT_DIR', 'NPM_CONFIG_REGISTRY', 'npm_config_registry',
-  'GOPROXY', 'GOSUMDB', 'GONOSUMDB', 'GONOPROXY', 'GOPRIVATE', 'GOINSECURE',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
+  'SSL_CERT_DIR',
+  'NPM_CONFIG_REGISTRY',
+  'npm_config_registry',
+  'GOPROXY',
+  'GOSUMDB',
+  'GONOSUMDB',
+  'GONOPROXY',
+  'GOPRIVATE',
+  'GOINSECURE',
 ] as const;
 /** Those that name a file. */
 const fileNames = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'NPM_CONFIG_CAFILE', 'npm_config_cafile', 'NPM_CONFIG_USERCONFIG', 'npm_config_userconfig'] as const;
@@ -45,10 +58,18 @@ export async function surroundings({ workspace, host, uid, tools, keepsDownloads
   const files = Object.entries(await filesOf(host)).map(([name, path], at) => ({ name, path, copy: join(workspace, `lent-${at}`) }));
   for (const { name, path, copy } of files) network[name] = uid === null ? path : copy;
   const fixed = {
-    PATH: `${join(workspace, 'bin')}:/usr/bin:/bin`, HOME: home, TZ: 'UTC', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', SOURCE_DATE_EPOCH: '315532800',
-    NPM_CONFIG_UPDATE_NOTIFIER: 'false', NPM_CONFIG_FUND: 'false', NPM_CONFIG_AUDIT: 'false',
+    PATH: `${join(workspace, 'bin')}:/usr/bin:/bin`,
+    HOME: home,
+    TZ: 'UTC',
+    LANG: 'C.UTF-8',
+    LC_ALL: 'C.UTF-8',
+    SOURCE_DATE_EPOCH: '315532800',
+    NPM_CONFIG_UPDATE_NOTIFIER: 'false',
+    NPM_CONFIG_FUND: 'false',
+    NPM_CONFIG_AUDIT: 'false',
     // A user of its own cannot write to our cache, and must not: what it left there, we would use.
-    ...(uid !== null && { NPM_CONFIG_CACHE: join(home, '.npm') }), ...tools.environment,
+    ...(uid !== null && { NPM_CONFIG_CACHE: join(home, '.npm') }),
+    ...tools.environment,
   };
   return {
     environment: (stage) => (stage.network ? { ...fixed, ...network } : fixed),
@@ -71,8 +92,16 @@ export async function surroundings({ workspace, host, uid, tools, keepsDownloads
 async function filesOf(host: Variables): Promise<Record<string, string>> {
   const named: Record<string, string> = {};
   for (const name of fileNames) if (host[name] !== undefined) named[name] = host[name];
-  if (named['NPM_CONFIG_USERCONFIG'] === undefined && named['npm_config_userconfig'] === undefined) named['NPM_CONFIG_USERCONFIG'] = join(host['HOME'] ?? '/nonexistent', '.npmrc');
-  for (const [name, path] of Object.entries(named)) if (!(await access(path, constants.R_OK).then(() => true, () => false))) delete named[name];
+  if (named['NPM_CONFIG_USERCONFIG'] === undefined && named['npm_config_userconfig'] === undefined)
+    named['NPM_CONFIG_USERCONFIG'] = join(host['HOME'] ?? '/nonexistent', '.npmrc');
+  for (const [name, path] of Object.entries(named))
+    if (
+      !(await access(path, constants.R_OK).then(
+        () => true,
+        () => false,
+      ))
+    )
+      delete named[name];
   return named;
 }
 

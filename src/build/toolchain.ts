@@ -55,7 +55,10 @@ export async function toolchain(wanted: { readonly node?: string | undefined; re
 
 async function nodeTools(wanted: string, { nodeBinary, host, platform, install }: Here): Promise<{ tools: Tool[]; binary: { path: string; digest: Digest } }> {
   const version = (await ask(nodeBinary, ['--version'], {})).slice(1);
-  if (version !== wanted) throw new CairnError('invalid-configuration', `cairn.yaml asks for Node ${wanted}, this Cairn carries ${version}`, { fix: `Set toolchain.node to ${version}` });
+  if (version !== wanted)
+    throw new CairnError('invalid-configuration', `cairn.yaml asks for Node ${wanted}, this Cairn carries ${version}`, {
+      fix: `Set toolchain.node to ${version}`,
+    });
   const from = await findNpm(host['PATH'] ?? '/usr/bin:/bin');
   const manifest = JSON.parse(await readFile(join(from, 'package.json'), 'utf8')) as { version: string };
   const bin = install && join(install.workspace, 'bin');
@@ -66,7 +69,10 @@ async function nodeTools(wanted: string, { nodeBinary, host, platform, install }
   if (bin !== undefined) {
     await copyFile(nodeBinary, path, constants.COPYFILE_FICLONE);
     await chmod(path, 0o755);
-    for (const [name, script] of [['npm', 'npm-cli.js'], ['npx', 'npx-cli.js']] as const) {
+    for (const [name, script] of [
+      ['npm', 'npm-cli.js'],
+      ['npx', 'npx-cli.js'],
+    ] as const) {
       await writeFile(join(bin, name), `#!/bin/sh\nexec '${path}' '${join(npmFolder, 'bin', script)}' "$@"\n`);
       await chmod(join(bin, name), 0o755);
     }
@@ -74,7 +80,10 @@ async function nodeTools(wanted: string, { nodeBinary, host, platform, install }
   const [node, npm] = await Promise.all([digestOfStream(createReadStream(path)), treeDigest(from, { copyTo: closed ? npmFolder : undefined })]);
   return {
     binary: { path, digest: node.digest },
-    tools: [{ name: 'node', version, platform, digest: node.digest }, { name: 'npm', version: manifest.version, platform: null, digest: npm }],
+    tools: [
+      { name: 'node', version, platform, digest: node.digest },
+      { name: 'npm', version: manifest.version, platform: null, digest: npm },
+    ],
   };
 }
 
@@ -82,17 +91,29 @@ async function nodeTools(wanted: string, { nodeBinary, host, platform, install }
  * Go from the PATH. Its hash is one over the command, the compiler and linker behind it, and the standard library that they
  * compile in. It is not copied: paths of its own do not reach what it makes with -trimpath.
  */
-async function goTools(wanted: string, { host, platform, install }: Here): Promise<{ tool: Tool; environment: Record<string, string>; configured: Record<string, string> }> {
+async function goTools(
+  wanted: string,
+  { host, platform, install }: Here,
+): Promise<{ tool: Tool; environment: Record<string, string>; configured: Record<string, string> }> {
   const path = host['PATH'] ?? '/usr/bin:/bin';
   const binary = await findProgram('go', path);
-  if (binary === undefined) throw new CairnError('invalid-configuration', `cairn.yaml asks for Go ${wanted}, and go is not to be found`, { fix: `Install Go ${wanted}, and have go in the PATH` });
+  if (binary === undefined)
+    throw new CairnError('invalid-configuration', `cairn.yaml asks for Go ${wanted}, and go is not to be found`, {
+      fix: `Install Go ${wanted}, and have go in the PATH`,
+    });
   const own = { PATH: path, HOME: host['HOME'] ?? '/nonexistent', GOTOOLCHAIN: 'local', ...(host['GOENV'] !== undefined && { GOENV: host['GOENV'] }) };
   const names = ['GOPROXY', 'GOSUMDB', 'GONOSUMDB', 'GONOPROXY', 'GOPRIVATE', 'GOINSECURE'];
   const told = JSON.parse(await ask(binary, ['env', '-json', 'GOROOT', 'GOVERSION', ...names], own)) as Record<string, string>;
   const version = (told['GOVERSION'] ?? '').replace(/^go/, '');
-  if (version !== wanted) throw new CairnError('invalid-configuration', `cairn.yaml asks for Go ${wanted}, ${binary} is ${version}`, { fix: `Set toolchain.go to ${version}, or install Go ${wanted}` });
+  if (version !== wanted)
+    throw new CairnError('invalid-configuration', `cairn.yaml asks for Go ${wanted}, ${binary} is ${version}`, {
+      fix: `Set toolchain.go to ${version}, or install Go ${wanted}`,
+    });
   const root = await realpath(told['GOROOT'] ?? '');
-  if (install?.othersRun === true && !(await reachable(root))) throw new CairnError('invalid-configuration', `stages run as a user of their own, who may not enter ${root}`, { fix: `Install Go where all may read it, such as /usr/local/go` });
+  if (install?.othersRun === true && !(await reachable(root)))
+    throw new CairnError('invalid-configuration', `stages run as a user of their own, who may not enter ${root}`, {
+      fix: `Install Go where all may read it, such as /usr/local/go`,
+    });
   const [os = '', architecture = ''] = platform.split('/');
   const isTest = /_test\.go$|(^|\/)testdata\//;
   const parts = {
@@ -105,8 +126,19 @@ async function goTools(wanted: string, { host, platform, install }: Here): Promi
   return {
     tool: { name: 'go', version, platform, digest: digestOf(canonicalJson(parts)) },
     environment: {
-      GOROOT: root, GOTOOLCHAIN: 'local', GOENV: 'off', GOTELEMETRY: 'off', GOFLAGS: '-trimpath -modcacherw -buildvcs=false', CGO_ENABLED: '0',
-      GOOS: os, GOARCH: architecture, GOAMD64: 'v1', GOARM64: 'v8.0', GOPATH: join(home, 'go'), GOCACHE: join(home, '.cache/go-build'), GOPROXY: 'off',
+      GOROOT: root,
+      GOTOOLCHAIN: 'local',
+      GOENV: 'off',
+      GOTELEMETRY: 'off',
+      GOFLAGS: '-trimpath -modcacherw -buildvcs=false',
+      CGO_ENABLED: '0',
+      GOOS: os,
+      GOARCH: architecture,
+      GOAMD64: 'v1',
+      GOARM64: 'v8.0',
+      GOPATH: join(home, 'go'),
+      GOCACHE: join(home, '.cache/go-build'),
+      GOPROXY: 'off',
       // Looked for upwards otherwise, into folders that are not the build's.
       GOWORK: install !== undefined && (await exists(join(install.workspace, 'source/go.work'))) ? join(install.workspace, 'source/go.work') : 'off',
     },
@@ -122,7 +154,14 @@ async function ask(program: string, parameters: readonly string[], env: Record<s
 async function findProgram(name: string, path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter)) {
     const found = join(folder, name);
-    if (folder !== '' && (await access(found, constants.X_OK).then(() => true, () => false))) return found;
+    if (
+      folder !== '' &&
+      (await access(found, constants.X_OK).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return found;
   }
   return undefined;
 }
@@ -132,7 +171,13 @@ async function findNpm(path: string): Promise<string> {
     const found = await realpath(join(folder, 'npm')).catch(() => undefined);
     if (found === undefined) continue;
     const root = dirname(dirname(found));
-    if (await access(join(root, 'bin/npm-cli.js')).then(() => true, () => false)) return root;
+    if (
+      await access(join(root, 'bin/npm-cli.js')).then(
+        () => true,
+        () => false,
+      )
+    )
+      return root;
   }
   throw new CairnError('invalid-configuration', 'npm is not to be found', { fix: 'Install Node.js with npm' });
 }

@@ -13,25 +13,31 @@ export interface TreeOptions {
 export async function treeDigest(root: string, { copyTo, except }: TreeOptions = {}): Promise<Digest> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const lines: string[] = [];
-  if (copyTo !== undefined) await makeFolders([copyTo, ...entries.filter((one) => one.isDirectory()).map((one) => join(copyTo, join(one.parentPath, one.name).slice(root.length + 1)))]);
+  if (copyTo !== undefined)
+    await makeFolders([
+      copyTo,
+      ...entries.filter((one) => one.isDirectory()).map((one) => join(copyTo, join(one.parentPath, one.name).slice(root.length + 1))),
+    ]);
   for (let at = 0; at < entries.length; at += 32) {
-    await Promise.all(entries.slice(at, at + 32).map(async (entry) => {
-      const path = join(entry.parentPath, entry.name);
-      const relative = path.slice(root.length + 1);
-      if (except?.test(relative) === true) return;
-      if (entry.isFile()) {
-        const bytes = await readFile(path);
-        lines.push(`${relative}\0${digestOf(bytes)}`);
-        if (copyTo === undefined) return;
-        await writeFile(join(copyTo, relative), bytes);
-        // Whatever our umask is: stages may run as somebody else.
-        await chmod(join(copyTo, relative), 0o755);
-      } else if (entry.isSymbolicLink()) {
-        const target = await readlink(path);
-        lines.push(`${relative}\0-> ${target}`);
-        if (copyTo !== undefined) await symlink(target, join(copyTo, relative));
-      }
-    }));
+    await Promise.all(
+      entries.slice(at, at + 32).map(async (entry) => {
+        const path = join(entry.parentPath, entry.name);
+        const relative = path.slice(root.length + 1);
+        if (except?.test(relative) === true) return;
+        if (entry.isFile()) {
+          const bytes = await readFile(path);
+          lines.push(`${relative}\0${digestOf(bytes)}`);
+          if (copyTo === undefined) return;
+          await writeFile(join(copyTo, relative), bytes);
+          // Whatever our umask is: stages may run as somebody else.
+          await chmod(join(copyTo, relative), 0o755);
+        } else if (entry.isSymbolicLink()) {
+          const target = await readlink(path);
+          lines.push(`${relative}\0-> ${target}`);
+          if (copyTo !== undefined) await symlink(target, join(copyTo, relative));
+        }
+      }),
+    );
   }
   return digestOf(lines.toSorted().join('\n'));
 }

@@ -41,7 +41,8 @@ async function wait<T>({ signal }: WorkspaceOptions, deadline: { left: number },
     const got = await attempt();
     if (got !== undefined) return got;
     if (signal.aborted) throw interrupted();
-    if (deadline.left <= 0) throw new CairnError('build-busy', `another build holds ${directory}`, { fix: 'Wait for it, or remove the folder if nobody builds', retryable: true });
+    if (deadline.left <= 0)
+      throw new CairnError('build-busy', `another build holds ${directory}`, { fix: 'Wait for it, or remove the folder if nobody builds', retryable: true });
     deadline.left -= 200;
     await sleep(200);
   }
@@ -55,7 +56,8 @@ export function interrupted(): CairnError {
 async function lock(application: string): Promise<(() => void) | undefined> {
   const uid = process.getuid?.() ?? 0;
   const folder = await privateFolder(uid);
-  if (folder === undefined) throw new CairnError('build-busy', `/tmp/cairn-${uid} belongs to somebody else, or others may enter it`, { fix: `Remove /tmp/cairn-${uid}` });
+  if (folder === undefined)
+    throw new CairnError('build-busy', `/tmp/cairn-${uid} belongs to somebody else, or others may enter it`, { fix: `Remove /tmp/cairn-${uid}` });
   const database = new DatabaseSync(join(folder, `${application}.lock`), { timeout: 0 });
   try {
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');

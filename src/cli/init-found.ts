@@ -26,12 +26,24 @@ export async function lookAt(directory: string, versions: Versions): Promise<Fou
   if (names.includes('package.json')) return lookAtNode(directory, names, versions);
   if (names.includes('go.mod')) return lookAtGo(directory, names, versions);
   const folder = ['public', 'dist', 'site', '_site', 'build', 'docs'].find((one) => names.includes(one));
-  const index = names.includes('index.html') ? '.' : folder !== undefined && (await readdir(join(directory, folder)).catch(() => [] as string[])).includes('index.html') ? folder : undefined;
+  const index = names.includes('index.html')
+    ? '.'
+    : folder !== undefined && (await readdir(join(directory, folder)).catch(() => [] as string[])).includes('index.html')
+      ? folder
+      : undefined;
   if (index !== undefined) {
     const layer = index === '.' ? filesOf(names) : ['.'];
-    return { what: ['static site', index === '.' ? 'index.html' : `${index}/index.html`], hints: [], text: staticText({ application, from: index === '.' ? null : index, layer }) };
+    return {
+      what: ['static site', index === '.' ? 'index.html' : `${index}/index.html`],
+      hints: [],
+      text: staticText({ application, from: index === '.' ? null : index, layer }),
+    };
   }
-  return { what: ['an application of a kind that Cairn does not know'], hints: ['cairn.yaml is an example: write into it how yours is built and started'], text: exampleText(application) };
+  return {
+    what: ['an application of a kind that Cairn does not know'],
+    hints: ['cairn.yaml is an example: write into it how yours is built and started'],
+    text: exampleText(application),
+  };
 }
 
 interface Manifest {
@@ -43,7 +55,10 @@ interface Manifest {
 }
 
 async function lookAtNode(directory: string, names: readonly string[], { node }: Versions): Promise<Found> {
-  const read = (name: string) => readFile(join(directory, name), 'utf8').then((text) => JSON.parse(text) as unknown).catch(() => ({}));
+  const read = (name: string) =>
+    readFile(join(directory, name), 'utf8')
+      .then((text) => JSON.parse(text) as unknown)
+      .catch(() => ({}));
   const manifest = (await read('package.json')) as Manifest;
   const { scripts = {}, dependencies = {}, devDependencies = {} } = manifest;
   const { packages = {} } = (await read('package-lock.json')) as { packages?: object };
@@ -58,11 +73,19 @@ async function lookAtNode(directory: string, names: readonly string[], { node }:
   if (own + development > 0 && locked === 0) hints.push('package.json has dependencies and no lockfile: npm install --package-lock-only');
   if (scripts['test'] !== undefined && !tests) hints.push('npm test says that there are none: production will not ask for tests');
   const text = nodeText({
-    application: nameFrom((manifest.name ?? basename(directory)).replace(/^@[^/]*\//, '')), node, start: start?.command, output, files, tests,
-    installs: own > 0, installsAll: development > 0 && (output !== undefined || tests), health: await healthOf(directory, start?.file),
+    application: nameFrom((manifest.name ?? basename(directory)).replace(/^@[^/]*\//, '')),
+    node,
+    start: start?.command,
+    output,
+    files,
+    tests,
+    installs: own > 0,
+    installsAll: development > 0 && (output !== undefined || tests),
+    health: await healthOf(directory, start?.file),
   });
   if (start === undefined && output === undefined) hints.push('nothing says how it starts: see to command in cairn.yaml');
-  if (start?.file !== undefined && !/\bPORT\b/.test(await readFile(join(directory, start.file), 'utf8').catch(() => 'PORT'))) hints.push(`${start.file} does not mention PORT: it must listen where HOST and PORT say`);
+  if (start?.file !== undefined && !/\bPORT\b/.test(await readFile(join(directory, start.file), 'utf8').catch(() => 'PORT')))
+    hints.push(`${start.file} does not mention PORT: it must listen where HOST and PORT say`);
   const kind = start === undefined && output !== undefined ? 'static site built by Node' : 'Node application';
   const lock = locked > 0 ? `package-lock.json with ${locked} package${locked === 1 ? '' : 's'}` : own + development > 0 ? 'no lockfile' : 'no dependencies';
   return { what: [kind, lock, ...(start === undefined ? [] : [`starts with \`${start.shown}\``]), ...(tests ? ['has tests'] : [])], hints, text };
@@ -76,7 +99,9 @@ function startOf({ scripts = {}, main }: Manifest, names: readonly string[]): { 
     if (next === undefined) break;
     line = scripts[next];
   }
-  const file = [main, 'server.js', 'index.js', 'app.js', 'main.js', 'server.mjs', 'index.mjs', 'server.ts'].find((one) => one !== undefined && (one.includes('/') || names.includes(one)));
+  const file = [main, 'server.js', 'index.js', 'app.js', 'main.js', 'server.mjs', 'index.mjs', 'server.ts'].find(
+    (one) => one !== undefined && (one.includes('/') || names.includes(one)),
+  );
   line ??= file === undefined ? undefined : `node ${file}`;
   if (line === undefined) return undefined;
   const words = line.trim().split(/\s+/);
@@ -105,7 +130,12 @@ async function outputOf(directory: string, packages: Readonly<Record<string, str
 async function lookAtGo(directory: string, names: readonly string[], { environment }: Versions): Promise<Found> {
   const text = await readFile(join(directory, 'go.mod'), 'utf8');
   const module = /^module\s+"?([^\s"]+)/m.exec(text)?.[1] ?? basename(directory);
-  const application = nameFrom(module.replace(/\/v\d+$/, '').split('/').at(-1) ?? module);
+  const application = nameFrom(
+    module
+      .replace(/\/v\d+$/, '')
+      .split('/')
+      .at(-1) ?? module,
+  );
   const mains = await mainPackages(directory, names);
   const main = mains.find((one) => one === '.' || one.endsWith(`/${application}`)) ?? mains[0];
   const declared = (/^toolchain go(\d+\.\d+\.\d+)$/m.exec(text) ?? /^go (\d+\.\d+\.\d+)$/m.exec(text))?.[1];
@@ -113,14 +143,26 @@ async function lookAtGo(directory: string, names: readonly string[], { environme
   const required = /^\s*(?:require\s+)?\S+\.\S+\/\S+ v\d/m.test(text);
   const files = names.filter((name) => ['ui', 'static', 'templates', 'public', 'assets', 'web', 'views', 'migrations'].includes(name));
   const tests = await hasFile(directory, /_test\.go$/);
-  const what = ['Go application', module, main === undefined ? 'no main package at the top or in cmd/' : `main package ${main === '.' ? 'at the top' : main}`, ...(tests ? ['has tests'] : [])];
-  const hints = main === undefined ? ['no main package was found: see to the build stage in cairn.yaml'] : mains.length > 1 ? [`other main packages: ${mains.filter((one) => one !== main).join(', ')}: make components of them`] : [];
+  const what = [
+    'Go application',
+    module,
+    main === undefined ? 'no main package at the top or in cmd/' : `main package ${main === '.' ? 'at the top' : main}`,
+    ...(tests ? ['has tests'] : []),
+  ];
+  const hints =
+    main === undefined
+      ? ['no main package was found: see to the build stage in cairn.yaml']
+      : mains.length > 1
+        ? [`other main packages: ${mains.filter((one) => one !== main).join(', ')}: make components of them`]
+        : [];
   if (required && !names.includes('go.sum') && !names.includes('vendor')) hints.push('go.mod requires modules and there is no go.sum: go mod tidy');
   return { what, hints, text: goText({ application, go, main: main ?? '.', downloads: required && !names.includes('vendor'), files, tests }) };
 }
 
 async function mainPackages(directory: string, names: readonly string[]): Promise<string[]> {
-  const commands = names.includes('cmd') ? (await readdir(join(directory, 'cmd'), { withFileTypes: true })).filter((one) => one.isDirectory()).map(({ name }) => `./cmd/${name}`) : [];
+  const commands = names.includes('cmd')
+    ? (await readdir(join(directory, 'cmd'), { withFileTypes: true })).filter((one) => one.isDirectory()).map(({ name }) => `./cmd/${name}`)
+    : [];
   const found: string[] = [];
   for (const folder of ['.', ...commands.toSorted()]) {
     const files = (await readdir(join(directory, folder))).filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'));
@@ -141,7 +183,8 @@ async function goVersion(environment: Versions['environment']): Promise<string |
 
 /** What is there for people, for tools or from them is no part of what runs. */
 function filesOf(names: readonly string[]): string[] {
-  const apart = /^(\..*|node_modules|tests?|__tests__|spec|docs?|coverage|tmp|cairn\..*|package-lock\.json|npm-shrinkwrap\.json|tsconfig.*|(vite|vitest|jest|webpack|rollup|babel|eslint)\.config.*|Dockerfile.*|Makefile|(README|LICEN[CS]E|CHANGELOG|CONTRIBUTING).*|.*\.(md|log))$/i;
+  const apart =
+    /^(\..*|node_modules|tests?|__tests__|spec|docs?|coverage|tmp|cairn\..*|package-lock\.json|npm-shrinkwrap\.json|tsconfig.*|(vite|vitest|jest|webpack|rollup|babel|eslint)\.config.*|Dockerfile.*|Makefile|(README|LICEN[CS]E|CHANGELOG|CONTRIBUTING).*|.*\.(md|log))$/i;
   return names.filter((name) => !apart.test(name));
 }
 
@@ -153,12 +196,22 @@ async function healthOf(directory: string, file: string | undefined): Promise<st
 async function hasFile(directory: string, form: RegExp, depth = 4): Promise<boolean> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (entry.isFile() && form.test(entry.name)) return true;
-    if (entry.isDirectory() && depth > 0 && !/^(\.|node_modules$|vendor$|testdata$)/.test(entry.name) && (await hasFile(join(directory, entry.name), form, depth - 1))) return true;
+    if (
+      entry.isDirectory() &&
+      depth > 0 &&
+      !/^(\.|node_modules$|vendor$|testdata$)/.test(entry.name) &&
+      (await hasFile(join(directory, entry.name), form, depth - 1))
+    )
+      return true;
   }
   return false;
 }
 
 function nameFrom(text: string): string {
-  const name = text.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-').replace(/^-+/, '').slice(0, 63);
+  const name = text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, 63);
   return name === '' ? 'application' : name;
 }

@@ -55,9 +55,20 @@ const install = (more: string) => `npm ci${more} --ignore-scripts --no-audit --n
 export function nodeText(of: NodeApplication): string {
   const isSite = of.start === undefined && of.output !== undefined;
   const stages = [
-    of.installs && !isSite && stage('dependencies', { run: install(' --omit=dev'), network: true, layer: ['node_modules'] }, { name: 'what runs needs; take --ignore-scripts out if a package must compile something', network: 'only such a stage is lent registry, proxy and CA settings' }),
-    (of.installsAll || (isSite && of.installs)) && stage('tools', { run: install(''), network: true }, { name: 'also what only build and tests need; it makes no layer, so that none of it is released' }),
-    of.output !== undefined && stage('build', { run: 'npm run build', ...(isSite ? { from: of.output, layer: ['.'] } : { layer: [of.output] }) }, { layer: 'what the build made' }),
+    of.installs &&
+      !isSite &&
+      stage(
+        'dependencies',
+        { run: install(' --omit=dev'), network: true, layer: ['node_modules'] },
+        {
+          name: 'what runs needs; take --ignore-scripts out if a package must compile something',
+          network: 'only such a stage is lent registry, proxy and CA settings',
+        },
+      ),
+    (of.installsAll || (isSite && of.installs)) &&
+      stage('tools', { run: install(''), network: true }, { name: 'also what only build and tests need; it makes no layer, so that none of it is released' }),
+    of.output !== undefined &&
+      stage('build', { run: 'npm run build', ...(isSite ? { from: of.output, layer: ['.'] } : { layer: [of.output] }) }, { layer: 'what the build made' }),
     !isSite && of.files.length > 0 && stage('application', { layer: of.files }, { layer: 'files as they were committed: take out what does not run' }),
     of.tests && stage('test', { run: 'npm test' }, { name: 'the stage of this name is the tests: their outcome is signed, and production asks for it' }),
   ];
@@ -84,7 +95,8 @@ export function goText(of: GoApplication): string {
     of.downloads && stage('modules', { run: 'go mod download', network: true }, { network: 'only such a stage is lent proxy and CA settings' }),
     stage('build', { run: `go build -ldflags="-s -w" -o ${binary} ${of.main}`, layer: ['bin'] }, { name: 'CGO_ENABLED=0 and -trimpath are set' }),
     of.files.length > 0 && stage('application', { layer: of.files }, { layer: 'files as they were committed: take out what does not run' }),
-    of.tests && stage('test', { run: 'go test -v ./...' }, { name: 'the stage of this name is the tests: their outcome is signed, and production asks for it' }),
+    of.tests &&
+      stage('test', { run: 'go test -v ./...' }, { name: 'the stage of this name is the tests: their outcome is signed, and production asks for it' }),
   ];
   return `${head(of.application)}
 toolchain:

@@ -3,7 +3,21 @@ import { join, resolve } from 'node:path';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Statement } from '#attest';
 import { parseDefinition } from '#build';
 import { CairnError, exists, noFaults, writeFileDurable } from '#core';
-import { allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadServerKeys, personPublicKey, readPublicKey, thresholdOf, type FirstPolicy, type Home, type Settings } from '#home';
+import {
+  allRoles,
+  createHome,
+  createPerson,
+  genesisPolicy,
+  genesisTrust,
+  loadPerson,
+  loadServerKeys,
+  personPublicKey,
+  readPublicKey,
+  thresholdOf,
+  type FirstPolicy,
+  type Home,
+  type Settings,
+} from '#home';
 import { openLedger } from '#ledger';
 import { policyDigest, type Person } from '#policy';
 import { spkiOf, type Signer } from '#sign';
@@ -14,7 +28,10 @@ import { newPassphrase } from './key.ts';
 import { count, row, run, short, type CommonFlags } from './output.ts';
 import { personName } from './session.ts';
 
-const environments = [{ name: 'staging', port: 8081 }, { name: 'production', port: 8080 }];
+const environments = [
+  { name: 'staging', port: 8081 },
+  { name: 'production', port: 8080 },
+];
 
 export interface InitFlags extends CommonFlags {
   readonly person?: readonly string[];
@@ -31,7 +48,10 @@ export async function init(this: Context, flags: InitFlags): Promise<void> {
     const others = await Promise.all((flags.person ?? []).map((text) => readPerson(directory, text)));
     if (!((flags.soak ?? 0) >= 0)) throw new CairnError('usage', '--soak is less than no time', { fix: 'Give minutes, such as --soak 10' });
     const isNew = !(await exists(join(system.home, 'trust.json')));
-    if (!isNew && others.length > 0) throw new CairnError('conflict', `the policy of ${system.home} is made and signed already`, { fix: 'Set CAIRN_HOME to a folder of its own, and commit the cairn.trust.json that init then writes' });
+    if (!isNew && others.length > 0)
+      throw new CairnError('conflict', `the policy of ${system.home} is made and signed already`, {
+        fix: 'Set CAIRN_HOME to a folder of its own, and commit the cairn.trust.json that init then writes',
+      });
 
     const application = await definitionOf(this, say);
     const since = `${system.clock.now().toISOString().slice(0, 19)}Z`;
@@ -42,26 +62,54 @@ export async function init(this: Context, flags: InitFlags): Promise<void> {
     const recovery = await createPerson(people, 'recovery', secret);
     const signer = await loadPerson(people, name, secret);
     const first: Person = { name, roles: [...allRoles], keys: [await personPublicKey(people, name)] };
-    const wanted = { people: [first, ...others], environments: home.settings.environments.map((one) => one.name), tests: application.tests, soakMinutes: flags.soak ?? 0 };
+    const wanted = {
+      people: [first, ...others],
+      environments: home.settings.environments.map((one) => one.name),
+      tests: application.tests,
+      soakMinutes: flags.soak ?? 0,
+    };
     const trust = isNew ? await genesis(home, wanted, signer, system.clock) : await readTrust(home);
 
     const wrote = [...application.wrote];
-    if (await writeNew(join(directory, 'cairn.trust.json'), () => `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`)) wrote.push('cairn.trust.json');
+    if (await writeNew(join(directory, 'cairn.trust.json'), () => `${JSON.stringify({ genesis: trust, rotations: [] }, null, 2)}\n`))
+      wrote.push('cairn.trust.json');
     say('key', name, person.created ? 'encrypted, outside the repository' : 'found on this machine', join(people, `${name}.key`));
     if (recovery.created) say('recovery', 'replaces lost server keys', 'move it to a safe place, offline', join(people, 'recovery.key'));
     if (isNew) tellPolicy(say, wanted, trust);
     else say('policy', short(trust.policy), 'of this machine, as it was made');
     say('trust', 'cairn.trust.json', 'log key, admit keys, policy digest');
     say('next', wrote.length === 0 ? 'cairn up' : `commit ${wrote.join(' and ')}, then cairn up`);
-    return { home: home.paths.root, origin: home.settings.origin, policy: trust.policy, trust: trustDigest(trust), person: name, people: wanted.people.map((one) => one.name), found: application.found, hints: application.hints, wrote };
+    return {
+      home: home.paths.root,
+      origin: home.settings.origin,
+      policy: trust.policy,
+      trust: trustDigest(trust),
+      person: name,
+      people: wanted.people.map((one) => one.name),
+      found: application.found,
+      hints: application.hints,
+      wrote,
+    };
   });
 }
 
 function tellPolicy(say: (label: string, ...columns: string[]) => void, { people, tests, soakMinutes }: FirstPolicy, trust: Trust): void {
   const threshold = thresholdOf(people);
-  say('policy', short(trust.policy), `${count(people.length, 'person', 'people')}, ${threshold === 1 ? 'thresholds of one' : 'two of role release for production'}`);
+  say(
+    'policy',
+    short(trust.policy),
+    `${count(people.length, 'person', 'people')}, ${threshold === 1 ? 'thresholds of one' : 'two of role release for production'}`,
+  );
   for (const { name, roles } of people.slice(1)) say('', name, roles.join(', '));
-  const asks = ['provenance', 'sbom', ...(tests ? ['tests'] : []), 'a clean commit', 'staging before', ...(soakMinutes > 0 ? [`${soakMinutes} minutes there`] : []), threshold === 1 ? '1 approval' : `${threshold} approvals`];
+  const asks = [
+    'provenance',
+    'sbom',
+    ...(tests ? ['tests'] : []),
+    'a clean commit',
+    'staging before',
+    ...(soakMinutes > 0 ? [`${soakMinutes} minutes there`] : []),
+    threshold === 1 ? '1 approval' : `${threshold} approvals`,
+  ];
   say('', 'production asks for', asks.join(', '));
   if (!tests) say('', '', 'no tests: cairn.yaml has no stage test');
   if (people.length === 1) say('', 'more people', 'cairn key new NAME, then in a new CAIRN_HOME: cairn init --person NAME=developer,release@NAME.pub');
@@ -78,11 +126,15 @@ interface Application {
 async function definitionOf({ system }: Context, say: (label: string, ...columns: string[]) => void): Promise<Application> {
   const path = join(system.directory, 'cairn.yaml');
   const there = await readFile(path, 'utf8').catch(() => undefined);
-  const { what, hints, text } = there === undefined ? await lookAt(system.directory, { node: process.versions.node, environment: system.environment }) : { what: ['cairn.yaml'], hints: [], text: there };
+  const { what, hints, text } =
+    there === undefined
+      ? await lookAt(system.directory, { node: process.versions.node, environment: system.environment })
+      : { what: ['cairn.yaml'], hints: [], text: there };
   const { components, stages } = parseDefinition(text);
   if (there === undefined) await writeNew(path, () => text);
   say('found', what.join(', '));
-  if (there === undefined) say('wrote', 'cairn.yaml', `${stages.map(({ name }) => name).join(', ')}; ${Object.keys(components).join(', ')}: each line explained`);
+  if (there === undefined)
+    say('wrote', 'cairn.yaml', `${stages.map(({ name }) => name).join(', ')}; ${Object.keys(components).join(', ')}: each line explained`);
   for (const hint of hints) say('see to', hint);
   return { found: what, hints, tests: stages.some(({ name }) => name === 'test'), wrote: there === undefined ? ['cairn.yaml'] : [] };
 }
@@ -109,7 +161,13 @@ async function genesis(home: Home, first: FirstPolicy, signer: Signer, clock: Co
   const keys = await loadServerKeys(paths.keys, first.environments);
   const key = spkiOf(signer.publicKey).toString('base64');
   const rotation = { key, recovery: await personPublicKey(paths.people, 'recovery') };
-  const ledger = await openLedger({ path: paths.ledger, keys: { origin: settings.origin, log: keys.log, time: keys.time }, record: keys.record, clock, faults: noFaults });
+  const ledger = await openLedger({
+    path: paths.ledger,
+    keys: { origin: settings.origin, log: keys.log, time: keys.time },
+    record: keys.record,
+    clock,
+    faults: noFaults,
+  });
   let trust: Trust;
   try {
     // A genesis that was cut off before the file below was written is found in the log, not made twice.
@@ -130,7 +188,10 @@ async function genesis(home: Home, first: FirstPolicy, signer: Signer, clock: Co
 
 async function requireRepository(directory: string): Promise<void> {
   await access(join(directory, '.git')).catch((cause: unknown) => {
-    throw new CairnError('not-a-repository', `${directory} is not the top of a git repository`, { cause, fix: 'git init, or change to the top of the repository' });
+    throw new CairnError('not-a-repository', `${directory} is not the top of a git repository`, {
+      cause,
+      fix: 'git init, or change to the top of the repository',
+    });
   });
 }
 
@@ -144,6 +205,7 @@ async function writeNew(path: string, text: () => string): Promise<boolean> {
 function ports(wanted: string | undefined): Pick<Settings, 'port' | 'environments'> {
   if (wanted === undefined) return { port: 7070, environments };
   const port = Number(wanted);
-  if (!Number.isInteger(port) || port < 1 || port > 65_000) throw new CairnError('usage', `CAIRN_PORT is "${wanted}", which is no port`, { fix: 'Set it to a number from 1 to 65000, or leave it out' });
+  if (!Number.isInteger(port) || port < 1 || port > 65_000)
+    throw new CairnError('usage', `CAIRN_PORT is "${wanted}", which is no port`, { fix: 'Set it to a number from 1 to 65000, or leave it out' });
   return { port, environments: environments.map((one, at) => ({ ...one, port: port + 1 + at })) };
 }

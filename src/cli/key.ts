@@ -9,10 +9,12 @@ import { passphrase, personName } from './session.ts';
 export async function newKey(this: Context, flags: CommonFlags, name: string): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
-    if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(name) || name === 'recovery') throw new CairnError('usage', `"${name}" cannot name a person`, { fix: 'Use lower-case letters, digits and dashes' });
+    if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(name) || name === 'recovery')
+      throw new CairnError('usage', `"${name}" cannot name a person`, { fix: 'Use lower-case letters, digits and dashes' });
     const { people } = homePaths(system.home);
     const path = join(people, `${name}.key`);
-    if (await exists(path)) throw new CairnError('conflict', `there is a key of ${name} on this machine: ${path}`, { fix: 'cairn key list; a key is never written over' });
+    if (await exists(path))
+      throw new CairnError('conflict', `there is a key of ${name} on this machine: ${path}`, { fix: 'cairn key list; a key is never written over' });
     await createPerson(people, name, await newPassphrase(system, name, path));
     const pub = join(people, `${name}.pub`);
     if (!flags.json) {
@@ -28,7 +30,11 @@ export async function newKey(this: Context, flags: CommonFlags, name: string): P
 export async function listKeys(this: Context, flags: CommonFlags): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
-    const people = (await listPeople(homePaths(system.home).people)).map((one) => ({ ...one, fingerprint: digestOf(Buffer.from(one.key, 'base64')), mine: one.name === personName(system) }));
+    const people = (await listPeople(homePaths(system.home).people)).map((one) => ({
+      ...one,
+      fingerprint: digestOf(Buffer.from(one.key, 'base64')),
+      mine: one.name === personName(system),
+    }));
     if (!flags.json) {
       for (const { name, path, fingerprint, mine } of people) row(this, mine ? 'you' : '', name, short(fingerprint), path);
       if (people.length === 0) row(this, 'next', 'no keys are here', 'cairn init, or cairn key new NAME');

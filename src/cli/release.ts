@@ -25,7 +25,11 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
       const show = (line: string | null) => (flags.json ? undefined : system.showing(line));
       const session = await openSession(system);
       const { origin } = await session.api.info();
-      say('source', `${commit.commit.slice(0, 7)} "${commit.subject}"`, commit.changes === null ? `clean, ${commit.branch}` : `${count(commit.changes.files, 'file')} changed: tree ${commit.changes.tree.slice(0, 7)}`);
+      say(
+        'source',
+        `${commit.commit.slice(0, 7)} "${commit.subject}"`,
+        commit.changes === null ? `clean, ${commit.branch}` : `${count(commit.changes.files, 'file')} changed: tree ${commit.changes.tree.slice(0, 7)}`,
+      );
 
       const store = fileStore(session.home.paths.builds);
       const built = await build(system, session, { commit, application, store, signal }, { say, show });
@@ -36,11 +40,23 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
       const logged = await log(system, session, application, signed);
       if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, logged ${range(logged.entries)}`);
       if (commit.changes !== null) say('dirty', 'built from changes that are in no commit', '', 'production refuses it');
-      say(application, short(made.digest), '', logged.again ? 'released before: the same digest' : `same ${commit.changes === null ? 'commit' : 'tree'}, same digest, anywhere`);
+      say(
+        application,
+        short(made.digest),
+        '',
+        logged.again ? 'released before: the same digest' : `same ${commit.changes === null ? 'commit' : 'tree'}, same digest, anywhere`,
+      );
       say('next', `cairn promote ${short(made.digest)} staging`);
       return {
-        release: made.digest, commit: commit.commit, changes: commit.changes?.tree ?? null, again: logged.again, tests: built.tests, isolation: built.isolation,
-        statements: logged.kinds, logged: logged.entries, document: JSON.parse(canonicalJson(made.document).toString('utf8')) as unknown,
+        release: made.digest,
+        commit: commit.commit,
+        changes: commit.changes?.tree ?? null,
+        again: logged.again,
+        tests: built.tests,
+        isolation: built.isolation,
+        statements: logged.kinds,
+        logged: logged.entries,
+        document: JSON.parse(canonicalJson(made.document).toString('utf8')) as unknown,
       };
     } finally {
       await commit.changes?.discard();
@@ -67,7 +83,14 @@ async function build(system: System, { home }: Session, options: Building, { say
   const platform: Platform = { os, architecture };
   try {
     return await buildApplication({
-      ...options, platform, repository: system.directory, cache: home.paths.builds, users: home.paths.isolation, host: system.environment, nodeBinary: system.nodeBinary, clock: system.clock,
+      ...options,
+      platform,
+      repository: system.directory,
+      cache: home.paths.builds,
+      users: home.paths.isolation,
+      host: system.environment,
+      nodeBinary: system.nodeBinary,
+      clock: system.clock,
       progress: (event) => {
         const { name, run: command = 'files of the commit' } = event.stage;
         if (event.kind === 'started') show(`  .. ${name}  ${command}`);
@@ -99,12 +122,19 @@ function resultOf({ layer, tests }: Extract<BuildEvent, { kind: 'done' }>): stri
 function releaseInput({ definition, toolchain, stages, components }: Built, { commit, committedAt, changes }: Commit): ReleaseInput {
   const { application, source = null, configuration, secrets, schema = null, confirm } = definition;
   const input = {
-    application, source: { uri: source, commit, ...(changes !== null && { changes: changes.tree }) }, created: committedAt, toolchain: [...toolchain], stages,
+    application,
+    source: { uri: source, commit, ...(changes !== null && { changes: changes.tree }) },
+    created: committedAt,
+    toolchain: [...toolchain],
+    stages,
     components: components.map(({ name, manifest }) => {
       const { layers: _, ...component } = definition.components[name] ?? {};
       return { ...component, name, manifests: [manifest] };
     }),
-    configuration, ...(secrets !== undefined && { secrets }), schema, confirm,
+    configuration,
+    ...(secrets !== undefined && { secrets }),
+    schema,
+    confirm,
   };
   return input as unknown as ReleaseInput;
 }
@@ -123,7 +153,11 @@ interface Vouched {
 }
 
 /** Signs what is not said of the release yet, before anything is published: who cannot sign publishes nothing. */
-async function vouch(system: System, { api, home }: Session, { built, made, commit, origin }: { built: Built; made: ReleaseBlobs; commit: Commit; origin: string }): Promise<Vouched> {
+async function vouch(
+  system: System,
+  { api, home }: Session,
+  { built, made, commit, origin }: { built: Built; made: ReleaseBlobs; commit: Commit; origin: string },
+): Promise<Vouched> {
   const { application } = made.document;
   const said = await persist(system, () => alreadySaid(api, made));
   const again = said.has(predicateTypes.provenance);
@@ -140,7 +174,12 @@ async function vouch(system: System, { api, home }: Session, { built, made, comm
 }
 
 /** Provenance comes last: by it a release is known, so that one that was cut off before is not taken for whole. */
-async function log(system: System, { api }: Session, application: string, { again, signed }: Vouched): Promise<{ again: boolean; kinds: string[]; entries: number[] }> {
+async function log(
+  system: System,
+  { api }: Session,
+  application: string,
+  { again, signed }: Vouched,
+): Promise<{ again: boolean; kinds: string[]; entries: number[] }> {
   const entries: number[] = [];
   for (const { statement } of signed) entries.push((await persist(system, () => api.addStatement(application, statement))).logIndex);
   return { again, kinds: signed.map(({ kind }) => kind), entries };
@@ -162,4 +201,3 @@ function range(entries: readonly number[]): string {
   const [first, last] = [entries[0], entries.at(-1)];
   return first === last ? String(first) : `${first}-${last}`;
 }
-

@@ -25,7 +25,10 @@ export function genesisPolicy({ people, environments, tests, soakMinutes }: Firs
     people: people.map((one) => ({ ...one, roles: [...one.roles], keys: [...one.keys] })),
     environments: environments.map((name, at) => {
       const before = environments[at - 1];
-      const rules: Rule[] = [{ kind: 'provenance', role: 'builder', blocksRollback: true }, { kind: 'sbom', blocksRollback: false }];
+      const rules: Rule[] = [
+        { kind: 'provenance', role: 'builder', blocksRollback: true },
+        { kind: 'sbom', blocksRollback: false },
+      ];
       if (at === environments.length - 1) {
         if (tests) rules.push({ kind: 'tests', role: 'builder', blocksRollback: false });
         rules.push({ kind: 'clean', blocksRollback: false });

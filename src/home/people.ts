@@ -18,7 +18,10 @@ export async function createPerson(folder: string, name: string, passphrase: str
 /** @throws CairnError `not-initialized`, `wrong-passphrase` */
 export async function loadPerson(folder: string, name: string, passphrase: string): Promise<Signer> {
   const pem = await readFile(join(folder, `${name}.key`), 'utf8').catch((cause: unknown) => {
-    throw new CairnError('not-initialized', `there is no key of ${name} on this machine`, { cause, fix: `cairn key new ${name}, or CAIRN_USER=NAME for another of: cairn key list` });
+    throw new CairnError('not-initialized', `there is no key of ${name} on this machine`, {
+      cause,
+      fix: `cairn key new ${name}, or CAIRN_USER=NAME for another of: cairn key list`,
+    });
   });
   return signerFrom(await decryptPrivateKey(pem, passphrase));
 }
@@ -40,7 +43,8 @@ export async function readPublicKey(path: string): Promise<string> {
   } catch (cause) {
     throw new CairnError('invalid-configuration', `${path} is no public key`, { cause, fix: 'Name the .pub file that cairn key new has written' });
   }
-  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new CairnError('invalid-configuration', `${path} is no ECDSA P-256 key`, { fix: 'Make one: cairn key new NAME' });
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
+    throw new CairnError('invalid-configuration', `${path} is no ECDSA P-256 key`, { fix: 'Make one: cairn key new NAME' });
   return spkiOf(key).toString('base64');
 }
 

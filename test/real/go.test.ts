@@ -13,7 +13,9 @@ const go = version();
 
 function version(): string | undefined {
   try {
-    return execFileSync('go', ['env', 'GOVERSION'], { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: '/nonexistent', GOTOOLCHAIN: 'local' } }).trim().replace(/^go/, '');
+    return execFileSync('go', ['env', 'GOVERSION'], { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: '/nonexistent', GOTOOLCHAIN: 'local' } })
+      .trim()
+      .replace(/^go/, '');
   } catch {
     return undefined;
   }
@@ -21,7 +23,8 @@ function version(): string | undefined {
 
 const files = {
   'go.mod': `module example.com/gopher\n\ngo 1.21\n\nrequire github.com/dustin/go-humanize v1.0.1\n`,
-  'go.sum': 'github.com/dustin/go-humanize v1.0.1 h1:GzkhY7T5VNhEkwH0PVJgjz+fX1rhBrR7pRT3mDkpeCY=\ngithub.com/dustin/go-humanize v1.0.1/go.mod h1:Mu1zIs6XwVuF/gI1OepvI0qD18qycQx+mFykh5fBlto=\n',
+  'go.sum':
+    'github.com/dustin/go-humanize v1.0.1 h1:GzkhY7T5VNhEkwH0PVJgjz+fX1rhBrR7pRT3mDkpeCY=\ngithub.com/dustin/go-humanize v1.0.1/go.mod h1:Mu1zIs6XwVuF/gI1OepvI0qD18qycQx+mFykh5fBlto=\n',
   'main.go': 'package main\n\nimport "github.com/dustin/go-humanize"\n\nfunc main() { println(humanize.Comma(Thousand)) }\n\nconst Thousand = 1000\n',
   'main_test.go': 'package main\n\nimport "testing"\n\nfunc TestThousand(t *testing.T) { if Thousand != 1000 { t.Fail() } }\n',
 };
@@ -41,8 +44,14 @@ test('a Go program gives the same digest again, carries no runtime, and names it
   assert.equal((await buildOf(folder, { application })).digest, first.digest);
   const { built, store } = first;
   assert.deepEqual(built.tests, { passed: 1, failed: 0 });
-  assert.deepEqual(built.toolchain.map(({ name, version: of, platform }) => [name, of, platform]), [['go', go, 'linux/amd64']]);
-  assert.deepEqual(built.locked.packages.map(({ purl, digest }) => [purl, Object.keys(digest)]), [['pkg:golang/github.com/dustin/go-humanize@v1.0.1', ['dirHash1']]]);
+  assert.deepEqual(
+    built.toolchain.map(({ name, version: of, platform }) => [name, of, platform]),
+    [['go', go, 'linux/amd64']],
+  );
+  assert.deepEqual(
+    built.locked.packages.map(({ purl, digest }) => [purl, Object.keys(digest)]),
+    [['pkg:golang/github.com/dustin/go-humanize@v1.0.1', ['dirHash1']]],
+  );
   assert.ok(built.fetched.has('pkg:golang/github.com/dustin/go-humanize@v1.0.1'));
 
   const manifest = JSON.parse((await store.read(first.digest as Digest)).toString()) as { layers: { digest: Digest }[] };
@@ -57,10 +66,16 @@ test('a Go program gives the same digest again, carries no runtime, and names it
 });
 
 test('a stage without network has no proxy to ask, and another version than declared is refused', { skip }, async () => {
-  await assert.rejects(buildOf(await repository({ ...files, 'cairn.yaml': yaml(go, false) }), { application }), (error: { code: string; context: { lines: string[] } }) => {
-    assert.equal(error.code, 'stage-failed');
-    assert.match(error.context.lines.join('\n'), /GOPROXY=off/);
-    return true;
+  await assert.rejects(
+    buildOf(await repository({ ...files, 'cairn.yaml': yaml(go, false) }), { application }),
+    (error: { code: string; context: { lines: string[] } }) => {
+      assert.equal(error.code, 'stage-failed');
+      assert.match(error.context.lines.join('\n'), /GOPROXY=off/);
+      return true;
+    },
+  );
+  await assert.rejects(buildOf(await repository({ ...files, 'cairn.yaml': yaml('1.2.3') }), { application }), {
+    code: 'invalid-configuration',
+    message: new RegExp(`asks for Go 1\\.2\\.3, .* is ${go}`),
   });
-  await assert.rejects(buildOf(await repository({ ...files, 'cairn.yaml': yaml('1.2.3') }), { application }), { code: 'invalid-configuration', message: new RegExp(`asks for Go 1\\.2\\.3, .* is ${go}`) });
 });
