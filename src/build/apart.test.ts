@@ -183,6 +183,7 @@ test("somebody else's folder in the place of the locks is not used", rootOnly, a
     [() => symlink('/etc', place), /build-busy .*belongs to somebody else/],
     [() => mkdir(place, { mode: 0o700 }), /build-busy .*belongs to somebody else/],
   ] as const) {
+    await rm(place, { recursive: true, force: true });
     await make();
     const told = execFileSync(
       'setpriv',
