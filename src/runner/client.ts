@@ -1,4 +1,4 @@
-import { Pool } from 'undici';
+import { Agent, request as httpRequest } from 'node:http';
 import { z } from 'zod';
 import { CairnError } from '#core';
 import * as protocol from './protocol.ts';
@@ -30,24 +30,16 @@ const noLimit = 0;
 /** Every method throws CairnError `unreachable` (retryable) where no runner answers. */
 export function runnerClient(socketPath: string): RunnerClient {
   // No limit of connections: a switch must never stand in line behind applications that take long to start.
-  const pool = new Pool('http://runner', { socketPath, connectTimeout: 5_000 });
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: 16 });
 
-  async function ask(path: string, request?: unknown, headersTimeout = answerMs): Promise<{ statusCode: number; text: string }> {
-    return pool
-      .request({
-        path,
-        method: request === undefined ? 'GET' : 'POST',
-        headersTimeout,
-        ...(request !== undefined && { body: JSON.stringify(request), headers: { 'content-type': 'application/json' } }),
-      })
-      .then(async ({ statusCode, body }) => ({ statusCode, text: await body.text() }))
-      .catch((cause: unknown) => {
-        throw new CairnError('unreachable', `no runner answers at ${socketPath}`, { fix: 'Start it with cairn up', cause, retryable: true });
-      });
+  async function ask(path: string, request?: unknown, timeoutMs = answerMs): Promise<{ statusCode: number; text: string }> {
+    return exchange({ socketPath, agent, path, timeout: timeoutMs }, request === undefined ? undefined : JSON.stringify(request)).catch((cause: unknown) => {
+      throw new CairnError('unreachable', `no runner answers at ${socketPath}`, { fix: 'Start it with cairn up', cause, retryable: true });
+    });
   }
 
-  async function call<T extends z.ZodType>(path: string, answer: T, request?: unknown, headersTimeout = answerMs): Promise<z.infer<T>> {
-    const { statusCode, text } = await ask(path, request, headersTimeout);
+  async function call<T extends z.ZodType>(path: string, answer: T, request?: unknown, timeoutMs = answerMs): Promise<z.infer<T>> {
+    const { statusCode, text } = await ask(path, request, timeoutMs);
     const value = parse(text);
     if (statusCode === 200) {
       const result = answer.safeParse(value);
@@ -86,8 +78,24 @@ export function runnerClient(socketPath: string): RunnerClient {
       throw failure('/v1/metrics', parse(text));
     },
     journal: (after) => call(`/v1/journal?after=${after}`, protocol.journalAnswer),
-    close: () => pool.destroy(),
+    close: async () => agent.destroy(),
   };
+}
+
+function exchange(where: { socketPath: string; agent: Agent; path: string; timeout: number }, body: string | undefined): Promise<{ statusCode: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const request = httpRequest({ ...where, method: body === undefined ? 'GET' : 'POST', headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => resolve({ statusCode: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
+      // The runner's end in the middle of an answer.
+      response.on('error', reject);
+    });
+    request.on('timeout', () => request.destroy(new Error('it did not answer in time')));
+    request.on('error', reject);
+    request.end(body);
+  });
 }
 
 function parse(text: string): unknown {

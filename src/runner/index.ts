@@ -26,4 +26,5 @@ export type {
   WatchRequest,
   Way,
 } from './protocol.ts';
-export { startRunner, type Runner, type RunnerEnvironment, type RunnerOptions } from './runner.ts';
+export type { Runner, RunnerEnvironment, RunnerOptions } from './runner.ts';
+export { startRunner } from './start.ts';

@@ -15,5 +15,7 @@ export function lockFolder(path: string): () => void {
     if (!/locked|busy/.test((cause as Error).message)) throw cause;
     throw new CairnError('already-running', `another runner holds ${path}`, { fix: 'Use that one, or stop it first: cairn status', cause });
   }
-  return () => database.close();
+  return () => {
+    if (database.isOpen) database.close();
+  };
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ensureDurableDirectory, type CairnError, type Clock } from '#core';
+import type { CairnError, Clock } from '#core';
 import { createGateway, type Tls } from '#gateway';
 import { openIsolation } from '#isolation';
 import { openControlSocket } from './control-socket.ts';
@@ -9,7 +9,6 @@ import { InstanceRecords } from './instance-records.ts';
 import { Journal } from './journal.ts';
 import { Launcher } from './launcher.ts';
 import { Launches, type Seal } from './launches.ts';
-import { lockFolder } from './lock.ts';
 import { Places } from './places.ts';
 import { Plans } from './plans.ts';
 
@@ -35,7 +34,7 @@ export interface RunnerOptions {
   readonly drainMs?: number;
   /** What happened outside of any request, such as an instance that died. Default: nobody is told. */
   readonly report?: (error: CairnError) => void;
-  /** Called as soon as the folder is ours alone: whoever starts something beside us starts it here, and never beside another runner. */
+  /** Called as soon as the folder is ours alone, before anything else: whoever starts something beside us never does so beside another runner. */
   readonly locked?: () => void;
 }
 
@@ -49,21 +48,16 @@ export interface Runner {
 }
 
 /**
- * The data plane's process. However the former one ended, this is the one way to start: what it left running is killed, what was
- * live runs again from its launch, and only then are the doors opened.
- * @throws CairnError `already-running`, `port-taken`, `storage`
+ * The data plane's process, in a folder that is locked. However the former one ended, this is the one way to start: what it left
+ * running is killed, what was live runs again from its launch, and only then are the doors opened. `unlock` is called at the end.
  */
-export async function startRunner(options: RunnerOptions): Promise<Runner> {
+export async function openRunner(options: RunnerOptions, unlock: () => void): Promise<Runner> {
   const { directory, socketPath, data, environments, clock, drainMs = 10_000, report = () => {} } = options;
-  const undo: (() => unknown)[] = [];
+  const undo: (() => unknown)[] = [unlock];
   async function undoAll(): Promise<void> {
     for (const step of undo.splice(0).toReversed()) await step();
   }
   try {
-    await ensureDurableDirectory(directory, 0o700);
-    undo.push(lockFolder(join(directory, 'lock')));
-    options.locked?.();
-
     const history = new History();
     const [isolation, records, launches, plans, journal] = await together([
       openIsolation({ folder: options.users, mustReach: data }),
