@@ -3,7 +3,7 @@ import { isIndex, parseManifest, type Descriptor, type RegistryClient } from '#o
 import { documentAnnotation, parseReleaseDocument, type ComponentDocument, type ReleaseDocument } from '#release';
 import { short } from './output.ts';
 
-export interface LayerPart {
+interface LayerPart {
   readonly stage: string;
   readonly digest: Digest;
   readonly size: number;

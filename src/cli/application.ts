@@ -12,7 +12,11 @@ const soakMinutes = { kind: 'parsed', parse: numberParser, brief: 'Minutes that 
 
 const routes = {
   init: buildCommand({ docs: { brief: 'Make keys, policy and trust, and write cairn.yaml' }, parameters: { flags: { ...json, person: personText, soak: soakMinutes } }, loader: () => import('./init.ts').then((module) => module.init) }),
-  up: buildCommand({ docs: { brief: 'Run the runner and the control server' }, parameters: { flags: {} }, loader: () => import('./up.ts').then((module) => module.up) }),
+  up: buildCommand({
+    docs: { brief: 'Run the runner and the control server' },
+    parameters: { flags: { systemd: { kind: 'boolean', brief: 'Print a systemd unit that does, and run nothing', default: false, withNegated: false } } },
+    loader: () => import('./up.ts').then((module) => module.up),
+  }),
   release: buildCommand({
     docs: { brief: 'Build the commit into a signed, logged release digest' },
     parameters: { flags: { ...json, dirty: { kind: 'boolean', brief: 'Build the tree as it is, changes and all; the provenance says so, and production refuses it', optional: true, withNegated: false } } },

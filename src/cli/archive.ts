@@ -19,7 +19,7 @@ export interface Archived {
   readonly target?: string;
 }
 
-export const manifestName = 'manifest.json';
+const manifestName = 'manifest.json';
 const manifestLimit = 1 << 30;
 
 /** Writes a tar archive that ends with a manifest of all that is in it. The file takes its name when all of it is on the disk. */

@@ -7,7 +7,7 @@ import { gatherKind, type Vouched } from './evidence.ts';
 import type { Footing } from './footing.ts';
 import type { Session } from './session.ts';
 
-export interface CommitLine {
+interface CommitLine {
   readonly commit: string;
   readonly subject: string;
 }

@@ -26,6 +26,8 @@ export interface System {
   readInput(): Promise<string>;
   /** Runs runner and control server until they are told to stop. */
   up(): Promise<void>;
+  /** A systemd unit that runs this Cairn on this home. */
+  systemdUnit(): Promise<string>;
 }
 
 export interface Context extends CommandContext {

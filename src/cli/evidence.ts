@@ -21,7 +21,7 @@ export interface Vouched {
 
 const kinds = new Map<string, string>(Object.entries(predicateTypes).map(([name, type]) => [type, name]));
 
-export function kindOf(predicateType: string): string {
+function kindOf(predicateType: string): string {
   return kinds.get(predicateType) ?? predicateType;
 }
 
@@ -122,8 +122,4 @@ export function says({ kind, statement }: Pick<Vouched, 'kind' | 'statement'>): 
     default:
       return '';
   }
-}
-
-export function when({ time, logIndex }: Pick<Vouched, 'time' | 'logIndex'>): string {
-  return `${moment(time)}, logged ${logIndex}`;
 }

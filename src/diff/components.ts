@@ -20,7 +20,7 @@ export function diffComponents(before: readonly ComponentDocument[], after: read
   });
 }
 
-function settingsOf({ name, digest, platforms, ...settings }: ComponentDocument): Record<string, string> {
+function settingsOf({ name: _name, digest: _digest, platforms, ...settings }: ComponentDocument): Record<string, string> {
   return Object.fromEntries(Object.entries({ ...settings, platforms: platforms.map(({ platform }) => platform) }).flatMap(([key, value]) => (value === undefined ? [] : [[key, plain(value)]])));
 }
 

@@ -9,7 +9,7 @@ export interface LayerRef {
 /** Opens the compressed bytes of a layer; they are hashed here. */
 export type OpenLayer = (layer: Digest) => Promise<AsyncIterable<Uint8Array>>;
 
-export interface FileState {
+interface FileState {
   readonly kind: 'file' | 'folder' | 'link';
   readonly digest: Digest | null;
   readonly size: number;

@@ -8,7 +8,7 @@ import { createGateway, type Backend, type Gateway, type GatewayOptions, type Li
 
 // For tests: applications that listen, a gateway before them, and clients that send what no client library would.
 
-export const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
+const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 
 export async function application(t: TestContext, listener: RequestListener, adjust?: (server: Server) => void): Promise<string> {
   const server = createServer(listener);

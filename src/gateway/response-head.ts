@@ -2,7 +2,7 @@
 // two ways is how one user's answer reaches another, so whatever is not plainly well-formed is refused, and answered with 502.
 
 /** How the body ends: there is none, after `length` bytes, with the last chunk, or with the connection. */
-export type Framing = 'none' | 'length' | 'chunked' | 'close';
+type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 export interface Head {
   readonly status: number;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 /** Keeps a client on its side while a route is split. It names nobody: a random number, with no meaning elsewhere. */
-export const clientCookie = 'cairn-client';
+const clientCookie = 'cairn-client';
 
 const form = /(?:^|;\s*)cairn-client=([A-Za-z0-9_-]{22})(?:;|$)/;
 

@@ -122,6 +122,14 @@ test('a program that is not there, or can not be run, is told by its code', need
   assert.equal((await run(confined, [join(folder, 'plain')])).code, 126);
 });
 
+test('a command that can not join its group does not run', needsLimits, async (t) => {
+  const { isolation } = await opened(t);
+  const confined = await isolation.confine('production.shop', none);
+  await confined.close();
+  const { code, stdout } = await run(confined, ['echo', 'ran']);
+  assert.deepEqual([code, stdout], [125, '']);
+});
+
 test('memory beyond the limit ends the process, and the kernel says so', needsLimits, async (t) => {
   const { isolation } = await opened(t);
   const confined = await isolation.confine('production.shop', { memoryMb: 128, cpus: null });

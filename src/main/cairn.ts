@@ -28,6 +28,11 @@ const system: System = {
     const { up } = await import('./up.ts');
     await up((line) => process.stdout.write(`${line}\n`));
   },
+  systemdUnit: async () => {
+    const [{ cairnPath, systemdUnit }, { userInfo }] = await Promise.all([import('./systemd.ts'), import('node:os')]);
+    const { uid, username } = userInfo();
+    return systemdUnit({ node: process.execPath, cairn: cairnPath, home: homeDirectory(process.env), user: uid === 0 ? null : username });
+  },
 };
 
 function untilInterrupted(): AbortSignal {

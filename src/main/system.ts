@@ -14,8 +14,9 @@ export function platform(): string {
   return `${process.platform}/${architecture}`;
 }
 
+/** Root's is where the applications' users can get to. */
 export function homeDirectory(environment: NodeJS.ProcessEnv): string {
-  return environment['CAIRN_HOME'] ?? join(environment['HOME'] ?? '/root', '.cairn');
+  return environment['CAIRN_HOME'] ?? (process.getuid?.() === 0 ? '/var/lib/cairn' : join(environment['HOME'] ?? '/', '.cairn'));
 }
 
 /** With CAIRN_FAULT_AT=N the process kills itself at the Nth point, as a power cut would: the tests' crash at every write. */

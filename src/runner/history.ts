@@ -2,7 +2,7 @@ import type { Digest } from '#core';
 import type { JournalEntry, Switched, Weighted } from './journal-entry.ts';
 import { timelineKey, type TimelineName } from './words.ts';
 
-export interface Side {
+interface Side {
   readonly content: Digest;
   readonly release: Digest;
 }

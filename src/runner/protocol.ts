@@ -13,7 +13,7 @@ const timing = { intervalMs: z.number().int().min(10).max(60_000), threshold: z.
 const health = z.union([z.strictObject({ path: z.string().startsWith('/').max(2_000), ...timing }), z.strictObject({ tcp: z.literal(true), ...timing })]);
 const limits = z.strictObject({ memoryMb: z.number().int().min(32).nullable(), cpus: z.number().min(0.05).nullable() });
 
-export const launchComponent = z.strictObject({
+const launchComponent = z.strictObject({
   name,
   kind: z.enum(['web', 'worker', 'cron', 'task', 'files']),
   /** Absolute: the composed content. */
@@ -44,7 +44,7 @@ export const launch = z.strictObject({
 });
 
 /** Content that a timeline can return to: verified, admitted when it was offered, and known to the log by the revision it restores. */
-export const way = z.strictObject({ content: digest, release: digest, restores: count });
+const way = z.strictObject({ content: digest, release: digest, restores: count });
 
 export const prepareRequest = z.strictObject({ operation, ...timeline, content: digest, release: digest, launch, tasks: z.boolean().default(false) });
 export const probeRequest = z.strictObject({ ...timeline, content: digest });

@@ -9,7 +9,7 @@ export interface LogLimits {
   readonly kept: number;
 }
 
-export const usualLogLimits: LogLimits = { bytes: 16 * 2 ** 20, kept: 4 };
+const usualLogLimits: LogLimits = { bytes: 16 * 2 ** 20, kept: 4 };
 
 const inUse = new Map<string, LogFile>();
 

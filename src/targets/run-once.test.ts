@@ -53,6 +53,29 @@ test('a command that does not exist ends with 127; a wrong runtime is refused', 
   await assert.rejects(runOnce({ ...options, runtime: { path: 'app/main.mjs', digest: digestOf('another') } }), { code: 'digest-mismatch' });
 });
 
+test('what a command leaves running is ended with it', async (t) => {
+  const script = `import { spawn } from 'node:child_process';
+console.log(spawn('sleep', ['300'], { stdio: 'inherit' }).pid);
+process.exit(0);`;
+  const { code, stdout, milliseconds } = await runOnce({ ...(await task(t, script)), variables: { PATH: '/usr/bin:/bin' } });
+  assert.equal(code, 0);
+  assert.ok(milliseconds < 900, 'nor is its output waited for');
+  for (let i = 0; i < 100 && (await runs(Number(stdout))); i++) await sleep(10);
+  assert.equal(await runs(Number(stdout)), false);
+});
+
+test('its confinement is closed once, when it is gone and when it could not be started', async (t) => {
+  const options = await task(t, '');
+  let closed = 0;
+  const confined = { ...options.confined, close: async () => void closed++ };
+  await runOnce({ ...options, confined });
+  assert.equal(closed, 1);
+  await runOnce({ ...options, confined, command: ['no-such-program'] });
+  assert.equal(closed, 2);
+  await assert.rejects(runOnce({ ...options, confined, runtime: { path: 'absent', digest: digestOf('') } }), { code: 'digest-mismatch' });
+  assert.equal(closed, 3);
+});
+
 test('one that can not be recorded does not run on', async (t) => {
   const options = await task(t, 'setInterval(() => {}, 1000)');
   let pid = 0;

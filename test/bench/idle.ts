@@ -52,7 +52,9 @@ export async function idle(count: number, say: (line: string) => void): Promise<
     for (let at = 0; at < 31; at++) {
       const [a, b] = [await timed(['-e', '0'], made.repository, env), await timed([cairn, 'status'], made.repository, env)];
       // The first of each fills caches.
-      if (at > 0) (node.push(a), status.push(b));
+      if (at === 0) continue;
+      node.push(a);
+      status.push(b);
     }
     const ratio = median(status) / median(node);
     const missed = [
