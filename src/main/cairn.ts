@@ -37,7 +37,14 @@ const system: System = {
 
 function untilInterrupted(): AbortSignal {
   const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => controller.abort());
+  let since = 0;
+  const asked = () => {
+    // Whoever asks again means it. A terminal tells both the script and us, which is once.
+    if (controller.signal.aborted && performance.now() - since > 1000) process.exit(130);
+    if (!controller.signal.aborted) since = performance.now();
+    controller.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, asked);
   return controller.signal;
 }
 
