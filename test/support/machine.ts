@@ -13,6 +13,7 @@ import { homePaths, loadPerson, readToken } from '#home';
 import type { SignedStatement } from '#release';
 import { apiClient, type ApiClient } from '#server';
 import { spkiOf, type Signer } from '#sign';
+import { assertPublished } from './schema.ts';
 
 // A machine of its own for a test: a home, a repository, ports, and the commands as a person would run them.
 
@@ -117,7 +118,9 @@ export class Machine {
   }
 
   async cairn(...parameters: string[]): Promise<Ran> {
-    return runCairn(this.repository, this.environment, parameters);
+    const ran = await runCairn(this.repository, this.environment, parameters);
+    if (parameters.includes('--json') && ran.json !== undefined) assertPublished(parameters, ran.json, 'error' in (ran.json as object));
+    return ran;
   }
 
   /** cairn up, until it says that it is ready. */
