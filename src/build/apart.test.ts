@@ -176,7 +176,7 @@ test("somebody else's folder in the place of the locks is not used", rootOnly, a
   const folder = await repository({ 'cairn.yaml': yaml('mkdir out') });
   const commit = await resolveCommit(plainHost, folder);
   const script = `import { withWorkspace } from ${JSON.stringify(join(import.meta.dirname, 'workspace.ts'))};
-    await withWorkspace({ application: 'elsewhere', waitMs: 0, signal: new AbortController().signal }, async () => {}).then(() => console.log('built'), (error) => console.log(error.code, error.message));`;
+    await withWorkspace({ application: 'elsewhere', waitMs: 0, signal: new AbortController().signal, waiting: () => {} }, async () => {}).then(() => console.log('built'), (error) => console.log(error.code, error.message));`;
   assert.ok(commit.commit);
   const place = '/tmp/cairn-64123';
   for (const [make, expected] of [

@@ -1,7 +1,8 @@
 import { chmod, chown, lchown, readdir, realpath } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { CairnError, canonicalJson, digestOf, ensureDurableDirectory, exists, type Clock, type Digest } from '#core';
-import { openIsolation, unconfined, type Isolation } from '#isolation';
+import { openIsolation, unconfined, type Isolation, type Limits } from '#isolation';
 import type { ContentStore, Descriptor, Platform } from '#oci';
 import { checkOut, fileAt } from './checkout.ts';
 import type { Commit } from './commit.ts';
@@ -20,6 +21,7 @@ import { toolchain, type Tool } from './toolchain.ts';
 import { interrupted, withWorkspace } from './workspace.ts';
 
 export type BuildEvent =
+  | { readonly kind: 'waiting' }
   | { readonly kind: 'started'; readonly stage: Stage }
   | { readonly kind: 'line'; readonly stage: Stage; readonly line: string }
   | { readonly kind: 'done'; readonly stage: Stage; readonly milliseconds: number; readonly layer: Layer | null; readonly tests: TestCounts | null };
@@ -67,7 +69,7 @@ export async function buildApplication(options: BuildOptions): Promise<Built> {
   await ensureDurableDirectory(cache);
   const isolation = await openIsolation({ folder: users });
   const uid = await userOf(isolation, application);
-  return withWorkspace({ application, waitMs: 120_000, signal }, (workspace) => buildIn(workspace, { isolation, uid }, options)).catch((error: unknown) => {
+  return withWorkspace({ application, waitMs: 120_000, signal, waiting: () => options.progress({ kind: 'waiting' }) }, (workspace) => buildIn(workspace, { isolation, uid }, options)).catch((error: unknown) => {
     const { code, path = cache } = error as NodeJS.ErrnoException;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     throw new CairnError('storage-full', `the disk is full: ${path}; nothing was published`, { cause: error, fix: 'Free space, then: cairn release' });
@@ -90,7 +92,7 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
   const platform = `${options.platform.os}/${options.platform.architecture}`;
   // Read before any stage runs: what the provenance says was locked must be what was committed.
   const locked = await lockedIn(definition, source, platform);
-  const limits = { memoryMb: definition.limits?.memoryMb ?? null, cpus: definition.limits?.cpus ?? null };
+  const limits = limitsOf(definition);
   const runs = definition.stages.some(({ run }) => run !== undefined);
   const tools = await toolchain(definition.toolchain, {
     nodeBinary: options.nodeBinary,
@@ -143,6 +145,7 @@ async function buildIn(workspace: string, { isolation, uid }: { isolation: Isola
     const [all, command] = component.kind === 'files' ? [own, undefined] : [[...runtime, ...own], component.command];
     components.push({ name, manifest: await imageOf(all, command, options.platform, store) });
   }
+  if (signal.aborted) throw interrupted();
   const { users, limits: limited, reason } = isolation;
   return {
     definition,
@@ -175,6 +178,12 @@ async function userOf(isolation: Isolation, application: string): Promise<number
   const confined = await isolation.confine(nameOf(application), unconfined.limits);
   await confined.close();
   return confined.uid;
+}
+
+/** Where nothing is declared, stages leave something of the machine to what runs on it. */
+function limitsOf({ limits = {} }: Definition): Limits {
+  const { memoryMb = Math.max(32, Math.floor((totalmem() / 2 ** 20) * 0.8)), cpus = availableParallelism() * 0.9 } = limits;
+  return { memoryMb, cpus };
 }
 
 /** No environment is called so, since parts of other names are joined with a dot. */

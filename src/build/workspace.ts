@@ -11,6 +11,8 @@ export interface WorkspaceOptions {
   readonly application: string;
   readonly waitMs: number;
   readonly signal: AbortSignal;
+  /** Called once where somebody else has it. */
+  waiting(): void;
 }
 
 /**
@@ -36,13 +38,14 @@ export async function withWorkspace<T>(options: WorkspaceOptions, work: (directo
   }
 }
 
-async function wait<T>({ signal }: WorkspaceOptions, deadline: { left: number }, directory: string, attempt: () => Promise<T | undefined>): Promise<T> {
+async function wait<T>({ signal, waitMs, waiting }: WorkspaceOptions, deadline: { left: number }, directory: string, attempt: () => Promise<T | undefined>): Promise<T> {
   for (;;) {
     const got = await attempt();
     if (got !== undefined) return got;
     if (signal.aborted) throw interrupted();
     if (deadline.left <= 0)
       throw new CairnError('build-busy', `another build holds ${directory}`, { fix: 'Wait for it, or remove the folder if nobody builds', retryable: true });
+    if (deadline.left === waitMs) waiting();
     deadline.left -= 200;
     await sleep(200);
   }

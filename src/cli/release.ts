@@ -92,6 +92,7 @@ async function build(system: System, { home }: Session, options: Building, { say
       nodeBinary: system.nodeBinary,
       clock: system.clock,
       progress: (event) => {
+        if (event.kind === 'waiting') return show('  .. waiting for another build of this application');
         const { name, run: command = 'files of the commit' } = event.stage;
         if (event.kind === 'started') show(`  .. ${name}  ${command}`);
         else if (event.kind === 'line') show(`  .. ${name}  ${event.line}`);
