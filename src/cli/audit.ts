@@ -31,16 +31,20 @@ export async function audit(this: Context, flags: CommonFlags): Promise<void> {
       if (findings.length < mostFindings) findings.push(finding);
     };
     const reader = await openReader(home.paths.ledger);
+    const show = (what: string | null) => (flags.json ? undefined : system.showing(what === null ? null : `  .. ${what}`));
     try {
+      show('log: every leaf, checkpoint, envelope and signature');
       const audited = await auditLog(reader, log, trust.keys.record, report);
       const { verdicts } = auditSigners(audited.statements, genesis, trust, report);
       await auditRemembered(home, log, audited, report);
+      show('index: folded again from the log');
       await auditIndex(reader, trust.keys.record, report);
       const revisions = await reader.revisions().catch((error: unknown) => {
         report({ what: `the index: ${asCairnError(error).message}`, fix: rebuild });
         return [];
       });
       const released = new Map(revisions.map(({ application, release }) => [`${application}@${release}`, { application, release }]));
+      show('registry: every blob');
       const registry = await auditRegistry(home.paths.registry, [...released.values()], report);
       const journal = await auditJournal(join(home.paths.runner, 'journal.jsonl'), report);
       if (findings.length > 0) throw refuse(findings, audited.size);
@@ -48,9 +52,11 @@ export async function audit(this: Context, flags: CommonFlags): Promise<void> {
         origin: log.origin, entries: audited.size, checkpoints: audited.checkpoints, root: audited.newest?.root.toString('hex') ?? null, statements: audited.statements.length, verdicts,
         revisions: revisions.length, ...registry, journal, milliseconds: Math.round(system.clock.elapsed() - start), findings,
       };
+      show(null);
       if (!flags.json) system.out(summary(result));
       return result;
     } finally {
+      show(null);
       await reader.close();
     }
   });

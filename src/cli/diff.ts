@@ -25,7 +25,7 @@ export async function diff(this: Context, flags: CommonFlags, before: string, af
     const documents = [from.anatomy.document, to.anatomy.document] as const;
     const side = ({ application, release, anatomy }: typeof from) => ({ application, release, commit: anatomy.document.source.commit });
     const commits = await commitsBetween(this.system, session, footing, side(from), side(to));
-    const packages = diffPackages(packagesOf(from.vouched), packagesOf(to.vouched));
+    const packages = diffPackages(packagesOf(from.vouched, documents[0]), packagesOf(to.vouched, documents[1]));
     const configuration = diffRecord(settingsOf(from), settingsOf(to));
     const secrets = diffRecord(secretsOf(from), secretsOf(to));
     const components = diffComponents(documents[0].components, documents[1].components);

@@ -4,7 +4,7 @@ import type { ReleaseDocument } from '#release';
 import type { AboutAnswer } from '#server';
 import { verifyBundle } from '#verify';
 import { holderOf, knownKeys, requireSameLog, type Footing } from './footing.ts';
-import { count, moment, short } from './output.ts';
+import { count, short } from './output.ts';
 import type { Session } from './session.ts';
 
 /** A statement that was verified here, from its bytes: signature, leaf, inclusion, checkpoint. */
@@ -26,32 +26,37 @@ function kindOf(predicateType: string): string {
 }
 
 /**
- * All that the log says about a release and its components. The server only hands over bytes: what it says that they are is not
- * taken. @throws CairnError `verification-failed` for the first that does not hold
+ * All that the log says about a release, and the bill of materials of its components. The server only hands over bytes: what it says that
+ * they are is not taken. @throws CairnError `verification-failed` for the first that does not hold
  */
 export async function gather(session: Session, footing: Footing, document: ReleaseDocument, release: Digest): Promise<Vouched[]> {
-  const components = [...new Set(document.components.flatMap((one) => [one.digest, ...one.platforms.map(({ digest }) => digest)]))];
   const found = new Map<Digest, Vouched>();
-  const older = new Map<string, string>();
-  for (const digest of [release, ...components]) {
-    for (const answer of await session.api.about(digest)) {
-      if (found.has(answer.digest)) continue;
-      const one = readVouched(footing, answer, digest);
-      // Of a component only its contents: who built or promoted another release with the same component says nothing about this one.
-      if (digest !== release && one.kind !== 'sbom') continue;
+  const notes = new Set<string>();
+  const take = (answers: readonly AboutAnswer[], about: Digest, fits: (one: Vouched) => boolean) => {
+    for (const answer of answers) {
+      const one = found.get(answer.digest) ?? readVouched(footing, answer, about);
+      if (!fits(one)) continue;
       found.set(answer.digest, one);
-      const { checkpoint } = answer.bundle.verificationMaterial.tlogEntries[0].inclusionProof;
-      older.set(checkpoint.envelope, checkpoint.envelope);
+      notes.add(answer.bundle.verificationMaterial.tlogEntries[0].inclusionProof.checkpoint.envelope);
     }
-  }
-  for (const note of older.values()) await requireSameLog(session, footing, note);
+  };
+  take(await session.api.about(release), release, () => true);
+  // Who built or promoted another release with the same component says nothing about this one. A bill counts if it is of all of them.
+  const components = [...new Set(document.components.map(({ digest }) => digest))];
+  const [first] = components;
+  const covers = ({ statement }: Vouched) => {
+    const subjects = new Set(subjectDigests(statement));
+    return components.every((one) => subjects.has(one));
+  };
+  if (first !== undefined) take(await session.api.about(first, predicateTypes.sbom), first, covers);
+  for (const note of notes) await requireSameLog(session, footing, note);
   return [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex);
 }
 
 /** Of one release and one kind only. */
-export async function gatherKind(session: Session, footing: Footing, release: Digest, kind: string): Promise<Vouched[]> {
-  const answers = (await session.api.about(release)).filter(({ predicateType }) => kindOf(predicateType) === kind);
-  return answers.map((answer) => readVouched(footing, answer, release));
+export async function gatherKind(session: Session, footing: Footing, release: Digest, kind: keyof typeof predicateTypes): Promise<Vouched[]> {
+  const predicateType = predicateTypes[kind];
+  return (await session.api.about(release, predicateType)).map((answer) => readVouched(footing, answer, release));
 }
 
 function readVouched(footing: Footing, answer: AboutAnswer, about: Digest): Vouched {
@@ -68,10 +73,12 @@ export interface Package {
   readonly hashed: boolean;
 }
 
-/** The packages of all SBOMs, each once. */
-export function packagesOf(vouched: readonly Vouched[]): Package[] {
+/** Of the newest bill of materials. Where other releases have the same components, each has one of its own: that of this commit is meant. */
+export function packagesOf(vouched: readonly Vouched[], { source }: Pick<ReleaseDocument, 'source'>): Package[] {
   const all = new Map<string, Package>();
-  for (const one of vouched.filter(({ kind }) => kind === 'sbom')) {
+  const bills = vouched.filter(({ kind }) => kind === 'sbom');
+  const own = bills.findLast(({ statement }) => (statement.predicate as { metadata?: { component?: { version?: unknown } } }).metadata?.component?.version === source.commit);
+  for (const one of [own ?? bills.at(-1)].filter((bill) => bill !== undefined)) {
     for (const { name, purl = null, ...rest } of parsePredicate('sbom', one.statement).components) {
       const { version = '', group, hashes } = rest as { version?: string; group?: string; hashes?: unknown };
       const whole = typeof group === 'string' && group !== '' ? `${group}/${name}` : name;

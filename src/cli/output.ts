@@ -40,11 +40,6 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${String(number).replaceAll(/\B(?=(\d{3})+$)/g, ',')} ${number === 1 ? one : many}`;
 }
 
-/** Seconds since 1970 as people read them, in UTC. */
-export function moment(seconds: number): string {
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')}Z`;
-}
-
 /**
  * Runs a command's work: prints what it returns with --json, unless it returns nothing, having printed by itself; a failure ends with code, reason and fix, and with the exit code of
  * its kind. What is no CairnError is a crash and exits 1.

@@ -20,7 +20,7 @@ export async function show(this: Context, flags: CommonFlags, reference: string)
     const footing = await openFooting(this.system, session);
     const { document, parts } = await takeApart(registryClient(session.url, application), application, release);
     const vouched = await gather(session, footing, document, release);
-    const packages = packagesOf(vouched);
+    const packages = packagesOf(vouched, document);
     const commits = commitsOf(vouched);
     const ran = (await session.api.timelines()).filter((one) => one.application === application).flatMap(({ revisions }) => revisions.filter((one) => one.release === release));
     if (!flags.json) {

@@ -27,7 +27,7 @@ export async function trace(this: Context, flags: CommonFlags & { readonly pid?:
     const footing = await openFooting(this.system, session);
     const { document, parts } = await takeApart(registryClient(session.url, timeline.application), timeline.application, revision.release);
     const vouched = await gather(session, footing, document, revision.release);
-    const packages = packagesOf(vouched);
+    const packages = packagesOf(vouched, document);
     const running = runningOf(state, revision).filter((one) => pid === undefined || one.pid === pid);
     const components = parts.map(({ component, image, layers }) => ({ name: component.name, kind: component.kind, pids: running.filter((one) => one.component === component.name).map(({ pid }) => pid), image, layers }));
     const by = signersOf(vouched, revision);

@@ -174,6 +174,7 @@ test('what a killed process left is found by its home, and by nobody else', need
   const mine = await isolation.confine('production.mine', none);
   t.after(() => mine.close());
   const living = start(mine, ['sleep', '300']);
+  t.after(() => living.kill('SIGKILL'));
   const script = `import { spawn } from 'node:child_process';
 import { openIsolation } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))};
 const isolation = await openIsolation({ folder: process.argv[1] });
@@ -184,7 +185,10 @@ setInterval(() => {}, 1000);`;
   const killed = spawn(process.execPath, ['--input-type=module', '-e', script, join(folder, 'isolation')], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(killed.stdout, 'data')) as [Buffer];
   const left = Number(String(line));
-  const group = await groupOf(left);
+  t.after(() => killed.kill('SIGKILL'));
+  // It is spawned before it joins.
+  let group = '';
+  while (!group.endsWith('.left')) await sleep(5).then(async () => (group = await groupOf(left)));
   const empty = async (): Promise<string[]> => (await readdir(join(group, '..'))).filter((name) => name.endsWith('.empty') && name.includes(`.${killed.pid}.`));
   await (await openIsolation({ folder: join(folder, 'isolation') })).killLeftovers();
   assert.equal(await lives(left), true, 'its maker lives');

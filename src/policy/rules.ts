@@ -93,7 +93,7 @@ export function judgeApprovals(policy: Policy, rule: RuleOf<'approvals'>, eviden
   const people = new Set<string>();
   const used: Digest[] = [];
   let nearest: string | null = null;
-  if (question.direction === 'promote' && policy.people.find(({ name }) => name === question.by)?.roles.includes(rule.role) === true) people.add(question.by);
+  if (policy.people.find(({ name }) => name === question.by)?.roles.includes(rule.role) === true) people.add(question.by);
   for (const one of saying(evidence, 'approval')) {
     const { says } = one;
     if (says.environment !== question.environment || says.application !== evidence.application) continue;

@@ -40,7 +40,8 @@ export function apiClient(baseUrl: string, token: string) {
     revoke: (signed: SignedStatement) => post<{ environment: string; revision: number }[]>('/api/v1/revoke', signed),
     document: (application: string, release: Digest) => get<ReleaseDocument>(`/api/v1/releases/${application}/${release}/document`),
     latestRelease: (application: string) => get<{ release: Digest; commit: string } | null>(`/api/v1/latest/${application}`),
-    about: (digest: Digest) => get<AboutAnswer[]>(`/api/v1/statements/${digest}`),
+    /** Statements about a digest, of one predicate type or of all. */
+    about: (digest: Digest, predicateType?: string) => get<AboutAnswer[]>(`/api/v1/statements/${digest}${predicateType === undefined ? '' : `?type=${encodeURIComponent(predicateType)}`}`),
     releases: (limit: number, application?: string) => get<StoredRelease[]>(`/api/v1/releases?limit=${limit}${application === undefined ? '' : `&application=${application}`}`),
     runner: () => get<RunnerState>('/api/v1/runner'),
     incidents: () => get<Incident[]>('/api/v1/incidents'),

@@ -37,8 +37,9 @@ export function reads(app: Hono, options: ReadOptions): void {
   app.get('/api/v1/runner', async (context) => context.json(await options.runner()));
   app.get('/api/v1/statements/:digest', async (context) => {
     const digest = parseDigest(context.req.param('digest'));
+    const wanted = context.req.query('type');
     const found: AboutAnswer[] = [];
-    for (const predicateType of Object.values(predicateTypes)) {
+    for (const predicateType of Object.values(predicateTypes).filter((type) => wanted === undefined || type === wanted)) {
       for (const { digest: of, logIndex, time, key, bundle } of await ledger.about(digest, predicateType)) found.push({ digest: of, logIndex, time, key, bundle, predicateType });
     }
     return context.json(found.toSorted((a, b) => a.logIndex - b.logIndex));
