@@ -113,7 +113,7 @@ test('builds of one application wait for each other, and a killed build leaves n
       await repository({ 'cairn.yaml': yaml('mkdir -p deep/er; chmod 555 deep; echo started; sleep 308') }),
       application,
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    { env: { ...process.env, CAIRN_TEST_SCRATCH: scratch }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   await once(victim.stdout, 'data');
   victim.kill('SIGKILL');

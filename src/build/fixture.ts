@@ -8,8 +8,10 @@ import { buildApplication, resolveCommit, type BuildEvent, type Commit } from '#
 
 // What tests of builds share: repositories, a small Node, a build of them. Each file builds an application of its own name.
 
-export const scratch = await mkdtemp('/tmp/cairn-build-test-');
-after(() => rm(scratch, { recursive: true, force: true }));
+const lent = process.env['CAIRN_TEST_SCRATCH'];
+/** Of a process that is to be killed it is its parent's. */
+export const scratch = lent ?? (await mkdtemp('/tmp/cairn-build-test-'));
+if (lent === undefined) after(() => rm(scratch, { recursive: true, force: true }));
 
 export const plainHost = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: scratch };
 export const isRoot = process.getuid?.() === 0;
