@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createServer } from 'node:http';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -11,6 +12,7 @@ import { resolve } from '../src/cli/reference.ts';
 import { openSession } from '../src/cli/session.ts';
 import { attach, library, sign, type Library, type Made } from './support/library.ts';
 import { top } from './support/machine.ts';
+import { assertPublished } from './support/schema.ts';
 
 // What is read back: each command on a home with a history, as a person sees it and as --json says it.
 
@@ -45,7 +47,8 @@ test('what is read back', async (t) => {
     const { stdout } = await shop.cairn('status');
     assert.match(stdout, new RegExp(`staging +shop ${short(third.release)} +revision 3 confirmed`));
     assert.match(stdout, new RegExp(`production +shop ${short(second.release)} +revision 4 confirmed, restores 2`));
-    assert.match(stdout, new RegExp(`back to ${short(first.release)} +warm +cairn rollback production`));
+    assert.match(stdout, new RegExp(`back to ${short(second.release)} +warm +cairn rollback staging`));
+    assert.match(stdout, new RegExp(`back to ${short(first.release)} +is started first +cairn rollback production`));
     assert.match(stdout, new RegExp(`held +${short(third.release)} may not return to production +cairn resume`));
     const { places, log } = await shop.json<{ places: { environment: string; quarantined: string[]; wayBack: { restores: number } }[]; log: { size: number } }>('status');
     const production = places.find(({ environment }) => environment === 'production');
@@ -171,7 +174,22 @@ test('what is read back', async (t) => {
     assert.equal((await shop.cairn('completion', 'tcsh')).code, 2);
   });
 
-  await t.test('where the server is away, status says so and what mends it', async () => {
+  await t.test('where the server is away, status asks the runner what it serves', async () => {
+    const live = { content: second.release, release: second.release, revision: 4, share: 100 };
+    const instance = { component: 'web', content: live.content, release: live.release, pid: 1, port: 1, healthy: true, restarts: 0 };
+    const timeline = { application: 'shop', environment: 'production', live, former: null, ready: [], instances: [instance], counts: {} };
+    const state = { timelines: [timeline], sequence: 1, pid: 1, isolation: { users: false, limits: false, reason: 'not root' } };
+    const runner = createServer((_, response) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(state)));
+    await new Promise<void>((ready) => runner.listen(shop.home.paths.socket, ready));
+    const { stdout, code } = await shop.cairnAt({ port: 9 }, 'status');
+    assertPublished(['status'], (await shop.cairnAt({ port: 9 }, 'status', '--json')).json);
+    await new Promise((closed) => runner.close(closed));
+    assert.equal(code, 0);
+    assert.match(stdout, /server +does not answer: what the runner serves goes on +cairn up/);
+    assert.match(stdout, new RegExp(`production +shop ${short(second.release)} +revision 4 +1 of 1 healthy`));
+  });
+
+  await t.test('where neither answers, status says so and what mends it', async () => {
     const ran = await shop.cairnAt({ port: 9 }, 'status', '--json');
     assert.deepEqual([ran.code, (ran.json as { error: { code: string; fix: string } }).error], [3, { code: 'unreachable', message: 'no control server answers', fix: 'cairn up', context: {} }]);
   });

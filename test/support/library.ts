@@ -58,7 +58,10 @@ function memoryGateway(): { gateway: Gateway; state: () => RunnerState } {
     traffic: async () => {},
     live: async (spot) => live.get(key(spot))?.live ?? null,
     plan: async () => {},
-    retire: async () => {},
+    retire: async (request) => {
+      const now = live.get(key(request));
+      if (now !== undefined) live.set(key(request), { ...now, ready: now.ready.filter((one) => one !== request.content) });
+    },
     switches: async () => [],
   };
   return { gateway, state: () => ({ timelines: [...live.values()], sequence, pid: process.pid, isolation: { users: false, limits: false, reason: 'nothing runs' } }) };
