@@ -14,6 +14,12 @@ const isRoot = process.getuid?.() === 0 && spawnSync('test', ['-r', join(top, 'b
 /** Debian's libfaketime, preloaded: the command of that name forks, and then nobody ends what it started. */
 const faketime = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')[0];
 
+interface Released {
+  readonly release: string;
+  readonly commit: string;
+  readonly isolation: { readonly users: boolean; readonly reason: string | null };
+}
+
 interface Builder {
   /** The builder's own folder: home of the user, of Cairn and of the clone. */
   readonly folder: string;
@@ -39,7 +45,7 @@ async function origin(t: TestContext): Promise<string> {
   return repository;
 }
 
-async function releaseOf(repository: string, builder: Builder): Promise<{ release: string; commit: string }> {
+async function releaseOf(repository: string, builder: Builder): Promise<Released> {
   const clone = join(builder.folder, 'deep', 'er', 'clone');
   await git(builder.folder, 'clone', '--quiet', '--no-hardlinks', repository, clone);
   await git(clone, 'remote', 'set-url', 'origin', `https://example.com/${builder.umask}.git`);
@@ -62,7 +68,7 @@ async function releaseOf(repository: string, builder: Builder): Promise<{ releas
   try {
     const ran = await runCairn(clone, env, ['release', '--json'], as);
     assert.equal(ran.code, 0, ran.stdout + ran.stderr);
-    return ran.json as { release: string; commit: string };
+    return ran.json as Released;
   } finally {
     up.child.kill('SIGTERM');
     await up.ended;
@@ -102,5 +108,9 @@ test('two clones give one release digest, whatever path, user, time zone, locale
   ]);
   assert.deepEqual(other.commit, plain.commit);
   assert.equal(other.release, plain.release);
+  // How the stages were kept apart is said of the build, and is no part of what was built.
+  assert.equal(plain.isolation.users, process.getuid?.() === 0);
+  assert.equal(other.isolation.users, false);
+  assert.match(other.isolation.reason ?? '', /root/);
   t.diagnostic(`${plain.release}${isRoot ? ', another user' : ''}${faketime === undefined ? '' : ', another clock'}`);
 });
