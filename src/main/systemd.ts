@@ -76,7 +76,7 @@ export const cairnPath = join(import.meta.dirname, '../../bin/cairn.js');
 
 function oneLine(text: string): string {
   // A line of its own would be a setting of its own.
-  if (!/[\u0000-\u001f\u007f]/.test(text)) return text;
+  if (!/\p{Cc}/u.test(text)) return text;
   throw new CairnError('invalid-configuration', 'a path with control characters can stand in no unit', { fix: 'Choose another CAIRN_HOME' });
 }
 
