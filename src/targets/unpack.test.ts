@@ -94,6 +94,10 @@ const attacks: Record<string, Item[]> = {
     { name: 'deep/a/b/up', type: 'symlink', linkname: '../../..' },
     { name: 'out', type: 'symlink', linkname: 'deep/a/b/up/../../etc' },
   ],
+  'links that leave only together, from a deep folder': [
+    { name: 'a/b/c/up', type: 'symlink', linkname: '../../..' },
+    { name: 'a/b/c/out', type: 'symlink', linkname: 'up/../../etc' },
+  ],
   'writing through an earlier link': [
     { name: 'sub', type: 'directory' },
     { name: 'l', type: 'symlink', linkname: 'sub' },
