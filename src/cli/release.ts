@@ -95,8 +95,9 @@ async function build(system: System, { home }: Session, options: Building, { say
         if (event.kind === 'waiting') return show('  .. waiting for another build of this application');
         const { name, run: command = 'files of the commit' } = event.stage;
         if (event.kind === 'started') show(`  .. ${name}  ${command}`);
-        else if (event.kind === 'line') show(`  .. ${name}  ${event.line}`);
-        else {
+        else if (event.kind === 'line') {
+          if (event.line.trim() !== '') show(`  .. ${name}  ${event.line}`);
+        } else {
           show(null);
           say(`ok ${name}`, brief(command), `${(event.milliseconds / 1000).toFixed(1)} s`, resultOf(event));
         }

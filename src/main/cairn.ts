@@ -19,7 +19,7 @@ const system: System = {
   showing: (line) => {
     const { isTTY, columns = 80 } = process.stderr;
     // oxlint-disable-next-line no-control-regex
-    if (isTTY) process.stderr.write(`\r\u001b[K${line?.replaceAll(/[\u0000-\u001f\u007f]/g, ' ').slice(0, columns - 1) ?? ''}`);
+    if (isTTY) process.stderr.write(`\r\u001b[K${line?.replaceAll(/[\u0000-\u001f\u007f]/g, ' ').slice(0, Math.max(columns, 20) - 1) ?? ''}`);
   },
   untilInterrupted,
   askSecret,
