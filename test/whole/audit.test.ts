@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { predicateTypes, subjectOf } from '#attest';
 import { generateSigner } from '#sign';
-import { library, sign } from './support/library.ts';
+import { library, sign } from '../support/library.ts';
 
 // One thing is changed in a copy of a whole home, as a failing disk or an intruder would; audit names it and what mends it.
 

@@ -8,11 +8,11 @@ import { promisify } from 'node:util';
 import { predicateTypes, provenance, subjectOf } from '#attest';
 import { CairnError, digestOf } from '#core';
 import type { System } from '#cli';
-import { resolve } from '../src/cli/reference.ts';
-import { openSession } from '../src/cli/session.ts';
-import { attach, library, sign, type Library, type Made } from './support/library.ts';
-import { top } from './support/machine.ts';
-import { assertPublished } from './support/schema.ts';
+import { resolve } from '../../src/cli/reference.ts';
+import { openSession } from '../../src/cli/session.ts';
+import { attach, library, sign, type Library, type Made } from '../support/library.ts';
+import { top } from '../support/machine.ts';
+import { assertPublished } from '../support/schema.ts';
 
 // What is read back: each command on a home with a history, as a person sees it and as --json says it.
 
