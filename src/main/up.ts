@@ -1,6 +1,7 @@
 import { openHome } from '#home';
 import { startRunner } from '#runner';
 import { runnerOptions } from './runner-options.ts';
+import { settle } from './settle.ts';
 import { SupervisedServer } from './supervise.ts';
 import { homeDirectory, systemClock } from './system.ts';
 
@@ -27,6 +28,7 @@ export async function up(out: (line: string) => void): Promise<void> {
       for (const { name, port, tls } of settings.environments) out(`  ${name.padEnd(10)} http${tls === undefined ? '' : 's'}://${settings.host}:${port}`);
       // Since the process began: what a person waits for.
       out(`  ledger     ${settings.origin}     ready in ${(systemClock.elapsed() / 1000).toFixed(1)} s`);
+      settle();
       await Promise.race([told, server.ended]);
     }
   } finally {
