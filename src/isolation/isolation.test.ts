@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openIsolation, reachable, type Confined, type Isolation, type Limits } from '#isolation';
+import { openIsolation } from '#isolation';
+import { node, none, opened, path, run, start } from './fixture.ts';
 
-const none: Limits = { memoryMb: null, cpus: null };
-const root = process.getuid?.() === 0;
 const usable = await (async () => {
   const folder = await mkdtemp(join(tmpdir(), 'cairn-isolation-'));
   const { users, limits, reason } = await openIsolation({ folder });
@@ -20,43 +17,6 @@ const usable = await (async () => {
 })();
 const needsUsers = usable.users ? {} : { skip: `no users here: ${usable.reason}` };
 const needsLimits = usable.limits ? {} : { skip: `no limits here: ${usable.reason}` };
-const path = { PATH: '/usr/bin:/bin' };
-
-async function temporary(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'cairn-isolation-'));
-  await chmod(folder, 0o755);
-  t.after(() => rm(folder, { recursive: true }));
-  return folder;
-}
-
-async function opened(t: TestContext): Promise<{ folder: string; isolation: Isolation }> {
-  const folder = await temporary(t);
-  return { folder, isolation: await openIsolation({ folder: join(folder, 'isolation') }) };
-}
-
-interface Ran {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function start(confined: Confined, [program = '', ...args]: string[], variables: Record<string, string> = path, cwd = '/'): ChildProcess {
-  const command = confined.command(program, args, variables);
-  return spawn(command.file, command.args, { env: command.env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-}
-
-async function run(confined: Confined, command: string[], variables?: Record<string, string>, cwd?: string): Promise<Ran> {
-  const child = start(confined, command, variables, cwd);
-  const [stdout, stderr, [code, signal]] = await Promise.all([text(child.stdout as never), text(child.stderr as never), once(child, 'exit')]);
-  return { code, signal, stdout, stderr };
-}
-
-const node = (script: string): string[] => [process.execPath, '-e', script];
-
-test('root has users wherever the machine gives the means', { skip: root && existsSync('/usr/bin/setpriv') ? false : 'not root, or no setpriv' }, () => {
-  assert.equal(usable.users, true, usable.reason ?? '');
-});
 
 test('a command runs as a user of its own without our groups, with exactly its variables, and may not gain privileges', needsUsers, async (t) => {
   const { folder, isolation } = await opened(t);
@@ -204,51 +164,6 @@ setInterval(() => {}, 1000);`;
   assert.equal(await lives(left), false);
   await assert.rejects(stat(group), { code: 'ENOENT' });
   assert.equal(await lives(living.pid as number), true);
-});
-
-test('where other users may not enter, commands run as ourselves, and the reason says how to mend it', { skip: root ? false : 'not root' }, async (t) => {
-  const folder = await temporary(t);
-  await mkdir(join(folder, 'closed/home'), { recursive: true });
-  await chmod(join(folder, 'closed'), 0o700);
-  assert.equal(await reachable(join(folder, 'closed/home/later')), false);
-  assert.equal(await reachable(join(folder, 'later')), true);
-  const isolation = await openIsolation({ folder: join(folder, 'isolation'), mustReach: join(folder, 'closed/home') });
-  assert.equal(isolation.users, false);
-  assert.match(isolation.reason ?? '', /closed is closed to other users; set CAIRN_HOME/);
-  const confined = await isolation.confine('production.shop', none);
-  t.after(() => confined.close());
-  assert.deepEqual([confined.uid, (await run(confined, ['id', '-u'])).stdout], [null, '0\n']);
-});
-
-test('groups that do not hold are not claimed', { skip: root ? false : 'not root' }, async (t) => {
-  const folder = await temporary(t);
-  for (const controller of ['memory', 'cpu']) {
-    await mkdir(join(folder, 'groups', controller), { recursive: true });
-    await writeFile(join(folder, 'groups', controller, 'cgroup.procs'), '');
-  }
-  for (const [groups, reason] of [[join(folder, 'groups'), /did not join its group/], [join(folder, 'nowhere'), /there is no /]] as const) {
-    const isolation = await openIsolation({ folder: join(folder, 'isolation'), groups });
-    assert.equal(isolation.limits, false);
-    assert.match(isolation.reason ?? '', reason);
-    assert.equal((await isolation.confine('production.shop', { memoryMb: 64, cpus: 1 })).limited, false);
-  }
-});
-
-test('who is not root gets neither, and the reason', async (t) => {
-  const folder = await temporary(t);
-  await chmod(folder, 0o777);
-  const script = `import { openIsolation } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))};
-const { users, limits, reason, confine } = await openIsolation({ folder: process.argv[1] });
-const { limited, uid, command } = await confine('production.shop', { memoryMb: 64, cpus: 1 });
-console.log(JSON.stringify({ users, limits, reason, limited, uid, command: command('x', ['y'], { A: 'b' }) }));`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, join(folder, 'isolation')], { ...(root && { uid: 65_534, gid: 65_534 }), stdio: ['ignore', 'pipe', 'pipe'], env: {} });
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  if (root && /EACCES/.test(stderr)) return t.skip('another user may not read this checkout');
-  assert.deepEqual(JSON.parse(stdout), {
-    users: false, limits: false, limited: false, uid: null,
-    reason: 'commands run as ourselves: only root can give them users of their own; memory and processors are not limited: only root can limit them',
-    command: { file: 'x', args: ['y'], env: { A: 'b' } },
-  });
 });
 
 /** The folder of the group that a process is in. */

@@ -103,6 +103,16 @@ console.log([...read, code(() => readdirSync(${JSON.stringify(home)})), code(() 
   assert.equal(code, 0);
 });
 
+test('one whose port another application has taken is not healthy, whoever answers', options, async (t) => {
+  const { confine, program, isolation } = await world(t);
+  const port = await takePort();
+  const squatting = await program(server, await isolation.confine('production.neighbour', none));
+  const squatter = await startInstance({ ...squatting, port, health });
+  t.after(() => squatter.stop(0));
+  const idle = await program('setInterval(() => {}, 1000);', await confine());
+  await assert.rejects(startInstance({ ...idle, port, health }), { code: 'unhealthy', message: /another program listens/ });
+});
+
 test('one that takes more memory than its limit is killed, and the error says so', options, async (t) => {
   const { confine, program } = await world(t);
   const greedy = 'const all = []; for (;;) all.push(Buffer.alloc(8 << 20, 1));';
@@ -157,7 +167,8 @@ test('confinement costs a start a few milliseconds', options, async (t) => {
       times.push(performance.now() - start);
       await sleep(1);
     }
-    return times.toSorted((a, b) => a - b)[7] ?? 0;
+    // The least: the others measure what else the machine does.
+    return Math.min(...times);
   };
   const more = (await measure(() => confine({ memoryMb: 256, cpus: 1 }))) - (await measure(async () => unconfined));
   t.diagnostic(`${more.toFixed(1)} ms`);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CairnError } from '#core';
 import { releasePort } from './free-port.ts';
 import { becomesHealthy, isHealthy, type Health } from './health.ts';
+import { listeningUsers } from './listeners.ts';
 import { launch, type Exit, type Program, type Running } from './program.ts';
 
 export interface InstanceOptions extends Program {
@@ -61,7 +62,8 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
   return { pid: running.pid, port, origin: port === null ? null : `http://127.0.0.1:${port}`, exited, probe, stop };
 }
 
-async function untilHealthy({ log }: Running, exited: Promise<Exit>, { port, health, signal }: InstanceOptions): Promise<void> {
+async function untilHealthy({ log }: Running, exited: Promise<Exit>, options: InstanceOptions): Promise<void> {
+  const { port, health, signal } = options;
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
   const deadlineMs = health?.deadlineMs ?? settledMs;
@@ -76,7 +78,7 @@ async function untilHealthy({ log }: Running, exited: Promise<Exit>, { port, hea
   const healthy = health === null || port === null ? await staysAlive(stopped.signal) : await becomesHealthy(port, health, stopped.signal);
   clearTimeout(deadline);
   signal?.removeEventListener('abort', stop);
-  if (healthy && exit === undefined) return;
+  if (healthy && exit === undefined) return refuseImpostor(options);
   // The last lines come with the end of the process: whoever reads the error wants just those.
   if (exit !== undefined) await watching;
   const how = exit as Exit | undefined;
@@ -84,6 +86,17 @@ async function untilHealthy({ log }: Running, exited: Promise<Exit>, { port, hea
   throw new CairnError('unhealthy', `the process ${what}`, {
     fix: `See the last lines of its log${asked(health)}`,
     context: { path: health !== null && 'path' in health ? health.path : null, port, exit: how === undefined ? null : { code: how.code, signal: how.signal }, lines: [...log.last] },
+  });
+}
+
+async function refuseImpostor({ port, confined: { uid } }: InstanceOptions): Promise<void> {
+  if (port === null || uid === null) return;
+  const others = [...(await listeningUsers(port))].filter((one) => one !== uid);
+  if (others.length === 0) return;
+  throw new CairnError('unhealthy', `another program listens on the port ${port} that was given to the process`, {
+    fix: 'It is started again on another port; find out which application takes ports that are not its own',
+    context: { port, users: others },
+    retryable: true,
   });
 }
 

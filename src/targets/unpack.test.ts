@@ -1,25 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { pack, type Header } from 'tar-stream';
 import { digestOf } from '#core';
-import { composeContent, removeFinished, removeLeftovers, unpackLayer } from '#targets';
-
-type Item = Partial<Header> & { name: string; body?: string };
-
-async function layer(...items: Item[]): Promise<Buffer> {
-  const archive = pack();
-  const bytes = buffer(archive as unknown as AsyncIterable<Uint8Array>);
-  for (const { body = '', ...header } of items) archive.entry({ mode: 0o644, ...header }, body);
-  archive.finalize();
-  return gzipSync(await bytes);
-}
+import { unpackLayer } from '#targets';
+import { folder, layer, streamOf, unpackTo, type Item } from './fixture.ts';
 
 /** What no archiver would write: a header that lies about its size. */
 function rawHeader(name: string, size: number, type: string): Buffer {
@@ -33,21 +20,6 @@ function rawHeader(name: string, size: number, type: string): Buffer {
   header.write('ustar\x0000', 257, 'latin1');
   header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
   return header;
-}
-
-async function* streamOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  for (let i = 0; i < bytes.length; i += 1000) yield bytes.subarray(i, i + 1000);
-}
-
-async function folder(t: TestContext): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'cairn-unpack-'));
-  t.after(() => removeFinished(path));
-  return path;
-}
-
-async function unpackTo(directory: string, ...items: Item[]): Promise<void> {
-  const bytes = await layer(...items);
-  await unpackLayer(streamOf(bytes), digestOf(bytes), directory);
 }
 
 test('a layer is unpacked read-only, with its links and its executable bits', async (t) => {
@@ -190,30 +162,6 @@ test('a size that only the header has is refused before anything is made or kept
   assert.deepEqual(await readdir(parent), []);
 });
 
-test('what a crashed process left half made is removed, and what is being made stays', async (t) => {
-  const parent = await folder(t);
-  assert.deepEqual(await removeLeftovers(join(parent, 'absent')), []);
-  const living = spawn('sleep', ['60']);
-  t.after(() => living.kill('SIGKILL'));
-  const dead = spawn('true');
-  await once(dead, 'exit');
-  const [ofDead, ofLiving] = [`x.tmp-${dead.pid}-0123456789ab`, `x.tmp-${living.pid}-0123456789ab`];
-  for (const name of [ofDead, ofLiving, 'x.tmp-0123456789ab', 'finished', 'x.tmp-else']) await mkdir(join(parent, name, 'sub'), { recursive: true });
-  for (const path of ['sub', '']) await chmod(join(parent, ofDead, path), 0o555);
-  const bytes = await layer({ name: 'a', body: 'a' });
-  const go = Promise.withResolvers<void>();
-  const slow = async function* (): AsyncGenerator<Buffer> {
-    await go.promise;
-    yield bytes;
-  };
-  const making = unpackLayer(slow(), digestOf(bytes), join(parent, 'made'));
-  while (!(await readdir(parent)).some((name) => name.startsWith('made.tmp-'))) await once(AbortSignal.timeout(1), 'abort');
-  assert.deepEqual((await removeLeftovers(parent)).toSorted(), ['x.tmp-0123456789ab', ofDead].toSorted());
-  go.resolve();
-  await making;
-  assert.deepEqual((await readdir(parent)).toSorted(), ['finished', 'made', ofLiving, 'x.tmp-else'].toSorted());
-});
-
 test('a source that breaks keeps its own error', async (t) => {
   const bytes = await layer({ name: 'a', body: 'a' });
   async function* broken(): AsyncGenerator<Uint8Array> {
@@ -222,42 +170,4 @@ test('a source that breaks keeps its own error', async (t) => {
     throw new Error('the network went away');
   }
   await assert.rejects(unpackLayer(broken(), digestOf(bytes), join(await folder(t), 'a')), { message: 'the network went away' });
-});
-
-test('layers are composed by hard links, the later one winning, by many at once and again', async (t) => {
-  const parent = await folder(t);
-  await unpackTo(
-    join(parent, 'one'),
-    { name: 'app/a', body: 'one' },
-    { name: 'app/b', body: 'one' },
-    { name: 'swap/x', body: 'one' },
-    { name: 'link', type: 'symlink', linkname: 'app' },
-  );
-  await unpackTo(
-    join(parent, 'two'),
-    { name: 'app/b', body: 'two' },
-    { name: 'swap', type: 'symlink', linkname: 'app' },
-    { name: 'link/b', body: 'two' },
-  );
-  const layers = [join(parent, 'one'), join(parent, 'two')];
-  const content = join(parent, 'content');
-  await Promise.all([1, 2, 3].map(() => composeContent(layers, content)));
-  await composeContent(layers, content);
-  assert.equal(await readFile(join(content, 'app/a'), 'utf8'), 'one');
-  assert.equal(await readFile(join(content, 'app/b'), 'utf8'), 'two');
-  assert.equal(await readlink(join(content, 'swap')), 'app');
-  assert.ok((await lstat(join(content, 'link'))).isDirectory(), 'a folder takes the place of a link and is not written through it');
-  assert.equal((await stat(join(content, 'app/a'))).ino, (await stat(join(parent, 'one/app/a'))).ino);
-  assert.deepEqual((await readdir(parent)).toSorted(), ['content', 'one', 'two']);
-});
-
-test('a layer whose folder holds anything else is not composed', async (t) => {
-  const parent = await folder(t);
-  await mkdir(join(parent, 'one'));
-  await writeFile(join(parent, 'one', 'a'), 'a');
-  const { createServer } = await import('node:net');
-  const server = createServer().listen(join(parent, 'one', 'socket'));
-  await once(server, 'listening');
-  t.after(() => server.close());
-  await assert.rejects(composeContent([join(parent, 'one')], join(parent, 'content')), { code: 'storage' });
 });
