@@ -1,5 +1,6 @@
 import { openHome } from '#home';
 import { startRunner } from '#runner';
+import { renewCertificates } from './certificates.ts';
 import { runnerOptions } from './runner-options.ts';
 import { settle } from './settle.ts';
 import { SupervisedServer } from './supervise.ts';
@@ -13,14 +14,16 @@ export async function up(out: (line: string) => void): Promise<void> {
   const told = stopSignal();
   const home = await openHome(homeDirectory(process.env));
   const { settings } = home;
+  const options = await runnerOptions(home);
   const server = new SupervisedServer();
   let runner;
   try {
-    runner = await startRunner({ ...(await runnerOptions(home)), locked: () => server.start() });
+    runner = await startRunner({ ...options, locked: () => server.start() });
   } catch (error) {
     await server.stop();
     throw error;
   }
+  const endRenewals = renewCertificates(home, runner, options.report);
   try {
     const outcome = await Promise.race([server.ready.then(() => 'ready'), server.ended, told]);
     if (outcome === 'ready') {
@@ -32,6 +35,7 @@ export async function up(out: (line: string) => void): Promise<void> {
       await Promise.race([told, server.ended]);
     }
   } finally {
+    endRenewals();
     await server.stop();
     await runner.close();
   }
