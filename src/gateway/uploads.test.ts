@@ -34,7 +34,7 @@ test('a large upload streams through, with a length and in chunks', async (t) =>
 });
 
 test('an application that reads slowly slows the upload, which is no stall', async (t) => {
-  const { gateway, url } = await opened(t, { limits: { stallMs: 60 } });
+  const { gateway, url } = await opened(t, { limits: { stallMs: 400 } });
   let read: () => void = () => {};
   const origin = await application(t, (request, response) => {
     read = () => request.resume().on('end', () => response.end('read'));
@@ -49,7 +49,7 @@ test('an application that reads slowly slows the upload, which is no stall', asy
     request.end();
   };
   more();
-  await sleep(200);
+  await sleep(900);
   assert.ok(sent < size / 2, `${sent} MB were taken from the client while nobody read`);
   read();
   assert.equal(await text(await answerTo(request)), 'read');
