@@ -68,10 +68,14 @@ export class ArchiveWriter {
 
   /** Of a file that somebody else writes to: what it is at the moment, by way of a copy. */
   async copied(path: string, source: string, copy: string, within: string): Promise<void> {
-    const handle = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    // A link or a pipe by now: it is not what it was listed as, and not of the data that counts.
+    const handle = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ELOOP' || error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (handle === undefined) return;
     try {
       const stat = await handle.stat();
-      // A pipe or a link by now: it is not what it was listed as, and not of the data that counts.
       if (!stat.isFile() || !(await isWithin(handle, within))) return;
       await pipeline(handle.createReadStream({ autoClose: false }), createWriteStream(copy, { mode: 0o600 }));
       const { size } = await lstat(copy);

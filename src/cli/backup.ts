@@ -155,7 +155,7 @@ async function putData(archive: ArchiveWriter, home: Home, copy: string, path: s
     const name = `${path}/${entry.name}`;
     if (entry.isDirectory()) await putData(archive, home, copy, name).catch(ifAbsent(undefined));
     else if (entry.isSymbolicLink()) await archive.link(name, join(source, entry.name), { owner: true }).catch(ifAbsent(undefined));
-    else if (entry.isFile()) await archive.copied(name, join(source, entry.name), copy, home.paths.data).catch(ifAbsent(undefined));
+    else if (entry.isFile()) await archive.copied(name, join(source, entry.name), copy, home.paths.data);
   }
 }
 

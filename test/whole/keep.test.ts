@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -151,6 +151,19 @@ test('a backup is restored to the same point of the log, or not at all', async (
     assert.equal((await stat(join(third, 'data/staging/shop/orders/1.json'))).mode & 0o777, 0o640);
     assert.equal(await readlink(join(third, 'data/staging/shop/orders/last')), '1.json');
     assert.equal(await readlink(join(third, 'data/staging/shop/orders/keys')), secret, 'the link itself, not what it leads to');
+  });
+
+  await t.test('while the journal moves no backup is made of two points', async () => {
+    let stopped = false;
+    const journal = join(shop.home.paths.runner, 'journal.jsonl');
+    const writing = (async () => {
+      while (!stopped) await appendFile(journal, '{"kind":"switched"}\n');
+    })();
+    await shop.fails(6, 'conflict', 'backup', join(shop.folder, 'moving.tar'));
+    stopped = true;
+    await writing;
+    await rm(journal);
+    assert.equal(await exists(join(shop.folder, 'moving.tar')), false);
   });
 
   await t.test('under load every backup is of one point, and holds', async () => {
