@@ -18,6 +18,10 @@ const made = /\/(node_modules|assets|data)$/;
 const filter = (path: string) => !made.test(path.slice(top.length));
 const place = await Place.make('shop', (folder) => cp(join(top, 'examples/shop'), folder, { recursive: true, filter }));
 let load: Load | undefined;
+/** Resolves when somebody wants it to end. */
+const told = new Promise<void>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+});
 
 function title(text: string): void {
   process.stdout.write(`\n${text}\n`);
@@ -175,17 +179,28 @@ async function stay(): Promise<void> {
   title('It stays up until Ctrl-C');
   process.stdout.write(`  shop       ${place.production}   staging ${place.staging}\n`);
   process.stdout.write(`  commands   cd ${place.repository} && export ${settings}\n             node ${join(top, 'bin/cairn.js')} status\n`);
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
+  await told;
 }
+
+async function leave(): Promise<void> {
+  await load?.stop();
+  await place.remove();
+}
+
+// Cut short, it must leave nothing behind either.
+let stays = false;
+void told.then(async () => {
+  if (stays) return;
+  await leave();
+  process.exit(130);
+});
 
 try {
   process.stdout.write('Cairn: from a commit to a running process, and back\n');
   await story();
   process.stdout.write(`\nall of it held, in ${Math.round((performance.now() - began) / 1000)} s\n`);
-  if (process.argv.includes('--stay')) await stay();
+  stays = process.argv.includes('--stay');
+  if (stays) await stay();
 } finally {
-  await load?.stop();
-  await place.remove();
+  await leave();
 }
