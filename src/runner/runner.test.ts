@@ -226,6 +226,28 @@ test('killed with -9 in the middle of switches, it comes back with what it ackno
   assert.equal((await served(url)).version, live, 'a repeated operation switches nothing');
 });
 
+test('one application that does not come up again holds up neither the others nor the doors for long', async (t) => {
+  const at = await place(t);
+  const { client, folder, options } = at;
+  let runner = await startRunner(options);
+  at.ends.push(() => runner.close());
+  await writeFile(join(folder, 'content', 'app', 'late.mjs'), `await import('./main.mjs');`);
+  await client.prepare(preparing(folder, 'one'));
+  await client.switch(switching('one', null, 'first'));
+  const late = { command: [process.execPath, 'late.mjs'], routes: [{ host: null, path: '/blog' }], health: { path: '/', intervalMs: 10, threshold: 1, deadlineMs: 60_000 } };
+  await client.prepare(preparing(folder, 'blog', [late], 'blog'));
+  await client.switch({ ...switching('blog', null, 'blog'), application: 'blog' });
+  await runner.close();
+  await writeFile(join(folder, 'content', 'app', 'late.mjs'), `setInterval(() => {}, 1000);`);
+  const start = performance.now();
+  runner = await startRunner(options);
+  const took = performance.now() - start;
+  assert.ok(took < 20_000, `${took} ms`);
+  const url = `http://127.0.0.1:${runner.ports.get('production')}`;
+  assert.equal((await served(url)).version, 'one');
+  assert.equal((await fetch(`${url}/blog`)).status, 503);
+});
+
 test('a journal that was damaged stops the runner, rather than serving what was not acknowledged', async (t) => {
   const { options } = await place(t);
   await mkdir(options.directory, { recursive: true });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startRunner } from '#runner';
 import { contentOf, eventually, place, preparing, releaseOf, running, saidBy, served, shop, spawnRunner, switching, wayTo, type Running } from './fixture.ts';
 
 const watched = { watchMs: 20_000 };
@@ -111,6 +112,24 @@ test('the first release has nothing to go back to: it is stopped, and nothing is
   await client.prepare(preparing(folder, 'two'));
   await client.switch(switching('two', null, 'second'));
   assert.equal((await served(url)).version, 'two');
+});
+
+test('what was stopped stays so over a restart', async (t) => {
+  const at = await place(t);
+  const { client, folder, options } = at;
+  let runner = await startRunner(options);
+  at.ends.push(() => runner.close());
+  await client.prepare(preparing(folder, 'one'));
+  await client.switch(switching('one', null, 'first', watched));
+  await fetch(`http://127.0.0.1:${runner.ports.get('production')}/bad`);
+  assert.equal((await client.watch({ operation: 'first', ...shop })).state, 'stopped');
+  await runner.close();
+  assert.deepEqual(await readdir(join(options.directory, 'launch')), []);
+  runner = await startRunner(options);
+  const [timeline] = (await client.state()).timelines;
+  assert.deepEqual([timeline?.live, timeline?.ready, timeline?.instances], [null, [], []]);
+  assert.equal((await client.watch({ operation: 'first', ...shop })).state, 'stopped');
+  assert.deepEqual(at.reported.map(({ code }) => code).filter((code) => code !== 'unhealthy'), []);
 });
 
 test('a way back that stands but is not healthy is passed over', async (t) => {
