@@ -147,14 +147,15 @@ test('past the limit of connections requests wait in line, and past that of the 
   assert.equal(connections, 2);
 });
 
-test('who leaves the line loses the turn to the next', async (t) => {
+test('who leaves the line loses the turn to the next, and costs no connection', async (t) => {
   const at = await opened(t, { limits: { connections: 1 } });
+  let connections = 0;
   const asked: string[] = [];
   const answers: (() => void)[] = [];
   const origin = await application(t, (request, response) => {
     asked.push(request.url ?? '');
     answers.push(() => response.end('ok'));
-  });
+  }, (server) => server.on('connection', () => connections++));
   at.gateway.route('production', whole(backend('one', origin)));
   const first = call(at.url, {}, 'GET', '/first');
   while (answers.length === 0) await sleep(5);
@@ -170,6 +171,7 @@ test('who leaves the line loses the turn to the next', async (t) => {
   answers.shift()?.();
   assert.deepEqual([(await first).body, (await next).body], ['ok', 'ok']);
   assert.deepEqual(asked, ['/first', '/next']);
+  assert.equal(connections, 1);
 });
 
 test('who waits for an instance that goes finds another', async (t) => {
@@ -224,6 +226,11 @@ test('an instance that accepts no connection in time is none', { skip: linux }, 
   let now = 0;
   const at = await opened(t, { clock: { now: () => new Date(), elapsed: () => now } });
   at.gateway.route('production', whole(backend('one', (await frozen(t)).origin)));
+  const leaving = connect(at.port, '127.0.0.1');
+  leaving.write('GET /leaving HTTP/1.1\r\nHost: a\r\n\r\n');
+  await inFlight(at, 'one', 1);
+  leaving.destroy();
+  await inFlight(at, 'one', 0);
   const pending = call(at.url);
   await inFlight(at, 'one', 1);
   const timer = setInterval(() => (now += 6_000), 500);
@@ -231,6 +238,8 @@ test('an instance that accepts no connection in time is none', { skip: linux }, 
   const answer = await pending;
   assert.equal(answer.statusCode, 502);
   assert.match(answer.body, /no connection within 5 s/);
+  // Who left before did not fail, and was not tried again.
+  assert.equal(at.gateway.counts(digestOf('one')).errors, 1);
 });
 
 test('who leaves while the connection is being made is never heard of by the application', { skip: linux }, async (t) => {

@@ -61,8 +61,7 @@ export class Origin {
     connection.keepMs = idleMs === undefined ? unsaidKeepMs : Math.min(idleMs - 1_000, longestKeepMs);
     const next = this.#waiting.shift();
     if (next !== undefined) connection.ask(next);
-    else if (connection.keepMs > 0) this.#free.push(connection);
-    else connection.socket.destroy();
+    else this.#free.push(connection);
   }
 
   gone(connection: Connection): void {

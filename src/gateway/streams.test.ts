@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { digestOf } from '#core';
-import { application, backend, exchange, opened, until, whole } from './fixture.ts';
+import { application, backend, call, exchange, opened, saying, until, whole } from './fixture.ts';
 
 async function answerTo(request: ClientRequest): Promise<IncomingMessage> {
   const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -65,6 +65,12 @@ test('what an application announces on the way is passed on', async (t) => {
   assert.equal(information.statusCode, 103);
   assert.equal(information.headers['link'], '</style.css>; rel=preload');
   assert.equal(await answer, 'page');
+});
+
+test('who did not ask whether to continue is not told', async (t) => {
+  const { gateway, port } = await opened(t);
+  gateway.route('production', whole(backend('one', await saying(t, 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'))));
+  assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 200 /);
 });
 
 test('trailers pass both ways, but not those that would change what was decided before', async (t) => {
@@ -144,6 +150,22 @@ test('bodies that wait for slow readers stay what they are', async (t) => {
     assert.deepEqual(runs.map((run) => run.length), expected.map((run) => run.length));
     assert.ok(runs.every((run, place) => run === expected[place]));
   }
+  // And the connections to the application that waited with them are of use again.
+  const again = await Promise.all(Array.from({ length: 12 }, () => exchange(port, 'GET /z1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')));
+  assert.ok(again.every((answer) => answer.endsWith('z'.repeat(size))));
+});
+
+test('a connection that was held back at its last piece is of use again', async (t) => {
+  const { gateway, url } = await opened(t);
+  let connections = 0;
+  // The last read fills the whole buffer, which is as much as a client's socket takes before it asks to wait.
+  const origin = await application(t, (_, response) => {
+    response.writeHead(200, { 'content-length': 2 << 16 }).flushHeaders();
+    setTimeout(() => response.end(Buffer.alloc(2 << 16)), 20);
+  }, (server) => server.on('connection', () => connections++));
+  gateway.route('production', whole(backend('one', origin)));
+  for (let turn = 0; turn < 10; turn++) assert.equal((await call(url)).body.length, 2 << 16);
+  assert.equal(connections, 1);
 });
 
 test('bodies of every length around a buffer arrive as they are', async (t) => {
