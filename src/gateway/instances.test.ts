@@ -123,7 +123,7 @@ test('an event stream may be silent for longer than an answer may take', async (
   const at = await opened(t, { limits: { answerMs: 50 } });
   const origin = await application(t, (_, response) => {
     response.flushHeaders();
-    setTimeout(() => response.end('at last'), 2_200);
+    setTimeout(() => response.end('at last'), 1_300);
   });
   at.gateway.route('production', whole(backend('one', origin)));
   assert.equal((await call(at.url)).body, 'at last');
@@ -213,8 +213,8 @@ async function frozen(t: TestContext): Promise<{ readonly origin: string; thaw()
       let heard = '';
       child.on('message', (message: string) => (heard += message));
       child.kill('SIGCONT');
-      // A connection that was waiting knocks again after a second or three.
-      await sleep(4_000);
+      // A connection that was waiting knocks again after a second.
+      await sleep(1_800);
       return heard;
     },
   };
