@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { realpathSync, rmSync } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -18,6 +18,8 @@ import { assertPublished } from './schema.ts';
 // A machine of its own for a test: a home, a repository, ports, and the commands as a person would run them.
 
 export const top = join(import.meta.dirname, '../..');
+/** The pinned Node by its own name, so that a process is the one that was started and not a parent of it. */
+export const node = realpathSync(join(top, 'node_modules/.bin/node'));
 export const user = 'ada';
 export const passphrase = 'correct horse battery staple';
 export const application = 'hello';
@@ -168,7 +170,7 @@ export interface RunAs {
 
 export async function runCairn(cwd: string, env: Record<string, string>, parameters: readonly string[], as: RunAs = {}): Promise<Ran> {
   const { wrapper = [], ...identity } = as;
-  const [file = '', ...rest] = [...wrapper, process.execPath, join(top, 'bin/cairn.js'), ...parameters];
+  const [file = '', ...rest] = [...wrapper, node, join(top, 'bin/cairn.js'), ...parameters];
   const child = spawn(file, rest, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], ...identity });
   const read = async (stream: NodeJS.ReadableStream) => (await Array.fromAsync(stream as AsyncIterable<Buffer>)).join('');
   const [stdout, stderr, [code]] = await Promise.all([read(child.stdout), read(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
@@ -178,7 +180,7 @@ export async function runCairn(cwd: string, env: Record<string, string>, paramet
 /** Starts a process of Node and waits until it prints `word`; rejects where it ends before. Its standard input stays a pipe. */
 export async function start(parameters: readonly string[], word: string, options: { cwd: string; env: Record<string, string>; wrapper?: readonly string[]; uid?: number; gid?: number }): Promise<Started> {
   const { cwd, env, wrapper = [], ...identity } = options;
-  const [file = '', ...rest] = [...wrapper, process.execPath, ...parameters];
+  const [file = '', ...rest] = [...wrapper, node, ...parameters];
   const child = spawn(file, rest, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], ...identity });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   let text = '';
