@@ -76,7 +76,10 @@ test('a header that Connection names is dropped, and framing and host cannot be 
 test('nobody but the gateway says who the client is, with hyphens or underscores', async (t) => {
   const { url, gateway } = await opened(t);
   gateway.route('production', whole(backend('one', await application(t, (request, response) => response.end(JSON.stringify(request.headers))))));
-  const forged = { 'x-forwarded-for': '6.6.6.6', 'x_forwarded_for': '6.6.6.6', 'x-forwarded-port': '6', 'x-forwarded-proto': 'https', 'x-real-ip': '6.6.6.6', 'X_Real_IP': '6.6.6.6', forwarded: 'for=6.6.6.6', cairn_release: '6', 'content_length': '6', my_own: 'kept' };
+  const forged = {
+    'x-forwarded-for': '6.6.6.6', 'x_forwarded_for': '6.6.6.6', 'x-forwarded-port': '6', 'x-forwarded-proto': 'https', 'x-real-ip': '6.6.6.6', 'X_Real_IP': '6.6.6.6',
+    forwarded: 'for=6.6.6.6', cairn_release: '6', 'content_length': '6', my_own: 'kept',
+  };
   const { body } = await call(url, forged);
   const seen = JSON.parse(body);
   assert.doesNotMatch(body, /6\.6\.6\.6/);
