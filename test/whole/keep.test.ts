@@ -159,10 +159,13 @@ test('a backup is restored to the same point of the log, or not at all', async (
     const writing = (async () => {
       while (!stopped) await appendFile(journal, '{"kind":"switched"}\n');
     })();
-    await shop.fails(6, 'conflict', 'backup', join(shop.folder, 'moving.tar'));
-    stopped = true;
-    await writing;
-    await rm(journal);
+    try {
+      await shop.fails(6, 'conflict', 'backup', join(shop.folder, 'moving.tar'));
+    } finally {
+      stopped = true;
+      await writing;
+      await rm(journal);
+    }
     assert.equal(await exists(join(shop.folder, 'moving.tar')), false);
   });
 
@@ -172,12 +175,15 @@ test('a backup is restored to the same point of the log, or not at all', async (
       for (let turn = 0; !stopped; turn++) await shop.promote(turn % 2 === 0 ? first.release : second.release, 'staging', { TURN: String(turn) });
     })();
     const points: number[] = [];
-    for (const name of ['a', 'b', 'c']) {
-      const { log } = await shop.json<{ log: { size: number } }>('backup', join(shop.folder, `${name}.tar`));
-      points.push(log.size);
+    try {
+      for (const name of ['a', 'b', 'c']) {
+        const { log } = await shop.json<{ log: { size: number } }>('backup', join(shop.folder, `${name}.tar`));
+        points.push(log.size);
+      }
+    } finally {
+      stopped = true;
+      await load;
     }
-    stopped = true;
-    await load;
     assert.ok((points[0] ?? 0) < (points[2] ?? 0), 'the log grew meanwhile');
     for (const name of ['a', 'b', 'c']) await shop.json('restore', join(shop.folder, `${name}.tar`), '--home', join(shop.folder, `home-${name}`));
   });
