@@ -40,10 +40,23 @@ test('up survives what happens to it', async (t) => {
     return response.headers.get('cairn-release');
   };
 
-  await t.test('a second one on the same home is refused and told why', async () => {
+  await t.test('a second one on the same home is refused and told why, before it has touched or started anything', async () => {
+    const state = async () => (await processesOf(machine.home)).filter(({ command }) => !command.includes('cairn.js')).map(({ pid }) => pid).toSorted();
+    const [before, journal] = [await state(), await readFile(join(machine.home, 'runner/journal.jsonl'))];
     const second = await machine.cairn('up');
     assert.equal(second.code, 2);
     assert.match(second.stderr, /already-running/);
+    assert.match(second.stderr, /another runner holds .*lock/);
+    assert.deepEqual(await state(), before);
+    assert.deepEqual(await readFile(join(machine.home, 'runner/journal.jsonl')), journal);
+    assert.equal(await live(), release);
+  });
+
+  await t.test('a unit for systemd is printed, and nothing is run', async () => {
+    const printed = await machine.cairn('up', '--systemd');
+    assert.equal(printed.code, 0);
+    assert.match(printed.stdout, /^\[Service\]$/m);
+    assert.ok(printed.stdout.includes(`Environment="CAIRN_HOME=${machine.home}"\n`));
   });
 
   await t.test('a control server that is killed comes back by itself, and nobody outside notices', async () => {

@@ -194,12 +194,12 @@ export class Moves {
     moved(timeline);
   }
 
+  /** The first that answers. All are asked at once: one that hangs must not take the time of the next. */
   async #wayBack(timeline: TimelineName, restores: number | null): Promise<protocol.Way | undefined> {
-    for (const { way, standing } of this.#ways(timeline)) {
-      if (restores !== null && way.restores !== restores) continue;
-      if (standing?.ready !== true) continue;
-      if (await Promise.race([standing.probe(), sleep(probeMs, false, { ref: false })])) return way;
-    }
+    const asked = this.#ways(timeline)
+      .filter(({ way }) => restores === null || way.restores === restores)
+      .map(({ way, standing }) => ({ way, healthy: Promise.race([standing?.probe() ?? false, sleep(probeMs, false, { ref: false })]) }));
+    for (const { way, healthy } of asked) if (await healthy) return way;
     return undefined;
   }
 

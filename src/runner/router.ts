@@ -1,8 +1,8 @@
-import { asCairnError, type CairnError, type Digest } from '#core';
-import type { Gateway } from '#gateway';
+import { asCairnError, CairnError, type Digest } from '#core';
+import type { Gateway, Route } from '#gateway';
 import type { Contents } from './contents.ts';
 import type { History, TimelineHistory } from './history.ts';
-import { tableOf, type Routed } from './routes.ts';
+import { addressText, tableOf, type Routed } from './routes.ts';
 import type { Standing } from './standing.ts';
 import type { TimelineName } from './words.ts';
 
@@ -24,9 +24,16 @@ export class Router {
 
   /** One swap of the whole table of the environment: from the next request on, all its applications are where the history has them. */
   route(environment: string): void {
-    const { gateway, history } = this.#options;
+    const { gateway, history, report } = this.#options;
     const timelines = history.timelines().filter((timeline) => timeline.environment === environment);
-    gateway.route(environment, tableOf(timelines.map((timeline) => this.#routed(timeline))));
+    const routes = new Map<string, Route>();
+    for (const route of tableOf(timelines.map((timeline) => this.#routed(timeline)))) {
+      const text = addressText(route);
+      // Nothing is prepared that wants what another has; were it so all the same, all the others must still be served.
+      if (routes.has(text)) report(new CairnError('conflict', `two applications of ${environment} want the route ${text}; the one that came first has it`));
+      else routes.set(text, route);
+    }
+    gateway.route(environment, [...routes.values()]);
   }
 
   /** An instance of it came up or went. */

@@ -158,6 +158,29 @@ test('a person who rolls back ends the watch, and it never reverts what they cho
   assert.equal((await at.client.state()).timelines[0]?.live?.content, contentOf('one'));
 });
 
+test('a person who is quicker than a revert that waits for its way back is not overruled by it', async (t) => {
+  const at = await running(t);
+  const { client, folder, url } = at;
+  const late = join(folder, 'content', 'app', 'late.mjs');
+  await writeFile(late, `await import('./main.mjs');`);
+  await client.prepare(preparing(folder, 'one', [{ command: [process.execPath, 'late.mjs'] }]));
+  for (const version of ['two', 'three']) await client.prepare(preparing(folder, version));
+  await client.switch(switching('one', null, 'first'));
+  await client.plan({ ...shop, mayRollBack: [], ways: [wayTo('one', 1)] });
+  await client.switch(switching('two', 'one', 'second', { revision: 2, ...watched }));
+  // The one way back is started again and again: it is waited for, for a few seconds.
+  await writeFile(late, 'process.exit(1);');
+  const { pid } = (await client.state()).timelines[0]?.instances.find(({ content }) => content === contentOf('one')) ?? {};
+  process.kill(Number(pid), 'SIGKILL');
+  await fetch(`${url}/bad`);
+  await sleep(3_000);
+  await client.switch(switching('three', 'two', 'third', { revision: 3 }));
+  assert.equal((await client.watch({ operation: 'second', ...shop })).state, 'unwatched');
+  await sleep(3_500);
+  assert.equal((await served(url)).version, 'three');
+  assert.equal((await client.journal(0)).entries.at(-1)?.kind, 'switched');
+});
+
 test('a watch goes on where it was after the runner was killed, and reverts to what came up again', async (t) => {
   const at = await place(t);
   const { client, folder } = at;
