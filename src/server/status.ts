@@ -98,7 +98,9 @@ async function readPlace(ledger: OpenLedger, registry: Registry, timeline: Timel
   const rules = verdict === undefined ? [] : parsePredicate('verdict', verdict.statement)['https://cairn.internal/verdict/v1'].rules;
   const standby = revisions.findLast(({ state }) => state === 'standby');
   const place = {
-    application, environment, quarantined,
+    application, environment,
+    // Where both sides were of one release the content is held: `cairn resume` names the release.
+    quarantined: [...new Set(quarantined.map((digest) => revisions.find(({ content }) => content === digest)?.release ?? digest))],
     live: live === undefined ? null : {
       release: live.release, content: live.content, revision: live.number, state: live.state, share: live.share, restores: live.restores, by: live.by, since: verdict?.time ?? null,
     },
