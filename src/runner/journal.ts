@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CairnError, canonicalJson, digestOf, ensureDurableDirectory, fsyncDirectory, Mutex, parseCanonicalJson, type Digest } from '#core';
 import { journalEntry, type JournalEntry } from './journal-entry.ts';
+import { isFull } from './storage-error.ts';
 
 /** What stands before the first line. */
 const nothing: Digest = `sha256:${'0'.repeat(64)}`;
@@ -148,7 +149,7 @@ export class Journal {
   }
 
   #failure(reason: string, cause?: unknown): CairnError {
-    const full = (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC' || (cause as NodeJS.ErrnoException | undefined)?.code === 'EDQUOT';
+    const full = isFull(cause);
     return new CairnError(full ? 'storage-full' : 'storage', `the runner's journal ${this.#path}: ${full ? 'the disk is full, and so is what was reserved' : reason}`, {
       fix: full ? 'Make room on the disk, then do it again; applications serve on' : 'Repair the disk, then restart the runner; applications serve on',
       cause,

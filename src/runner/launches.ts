@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { CairnError, ensureDurableDirectory, writeFileDurable } from '#core';
 import { launch } from './protocol.ts';
+import { storageError } from './storage-error.ts';
 import { digest, name, type ContentName } from './words.ts';
 
 const storedLaunch = z.strictObject({ application: name, environment: name, content: digest, release: digest, launch });
@@ -35,11 +36,7 @@ export class Launches {
   async keep(stored: StoredLaunch): Promise<void> {
     const path = join(this.#folder, fileOf(stored));
     await writeFileDurable(path, this.#seal.seal(Buffer.from(JSON.stringify(stored))), 0o600).catch((cause: NodeJS.ErrnoException) => {
-      const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
-      throw new CairnError(full ? 'storage-full' : 'storage', `how to launch ${stored.application} can't be kept: ${full ? 'the disk is full' : cause.message}`, {
-        fix: 'Make room on the disk, then do it again; what runs serves on',
-        cause,
-      });
+      throw storageError(`how to launch ${stored.application} can't be kept`, cause);
     });
   }
 

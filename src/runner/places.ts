@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import { CairnError, ensureDurableDirectory } from '#core';
 import type { Confined, Isolation, Limits } from '#isolation';
 import type { LaunchComponent } from './protocol.ts';
+import { storageError } from './storage-error.ts';
 import type { TimelineName } from './words.ts';
 
 const noLimits: Limits = { memoryMb: null, cpus: null };
@@ -35,8 +36,18 @@ export class Places {
     return this.#isolation.confine(`${environment}.${application}`, limits ?? noLimits);
   }
 
-  /** The folders are there and the application's own when it resolves. */
-  async open(named: TimelineName, { data }: Pick<LaunchComponent, 'data'>, { uid, gid }: Pick<Confined, 'uid' | 'gid'>): Promise<Place> {
+  /** The folders are there and the application's own when it resolves. @throws CairnError `storage-full`, `storage` */
+  async open(named: TimelineName, { data }: Pick<LaunchComponent, 'data'>, confined: Pick<Confined, 'uid' | 'gid'>): Promise<Place> {
+    const folder = this.folder(named);
+    await this.#make(named, data, confined).catch((cause: NodeJS.ErrnoException) => {
+      throw storageError(`the data folders of ${named.application} in ${named.environment} can't be made`, cause);
+    });
+    const variables: Record<string, string> = {};
+    for (const name of data) variables[`CAIRN_DATA_${name.toUpperCase().replaceAll(/[-.]/g, '_')}`] = join(folder, name);
+    return { home: join(folder, homeName), variables };
+  }
+
+  async #make(named: TimelineName, data: readonly string[], { uid, gid }: Pick<Confined, 'uid' | 'gid'>): Promise<void> {
     const folder = this.folder(named);
     for (const above of [this.#root, join(this.#root, named.environment), folder]) {
       await ensureDurableDirectory(above, 0o711);
@@ -44,9 +55,6 @@ export class Places {
       if (uid !== null && ((await stat(above)).mode & 0o777) !== 0o711) await chmod(above, 0o711);
     }
     for (const name of [homeName, ...data]) await own(join(folder, name), uid, gid);
-    const variables: Record<string, string> = {};
-    for (const name of data) variables[`CAIRN_DATA_${name.toUpperCase().replaceAll(/[-.]/g, '_')}`] = join(folder, name);
-    return { home: join(folder, homeName), variables };
   }
 
   /** The integer in a file of a data folder, `DATA/PATH`; null where there is none. @throws CairnError `task-failed` */

@@ -2,6 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, ensureDurableDirectory, Mutex, writeFileDurable } from '#core';
 import { planRequest, type PlanRequest } from './protocol.ts';
+import { storageError } from './storage-error.ts';
 import { timelineKey, type TimelineName } from './words.ts';
 
 /**
@@ -50,8 +51,7 @@ export class Plans {
         // What it takes the place of may name a content that was revoked since: it must not come back with a restart.
         await rm(path, { force: true });
         this.#kept.delete(key);
-        const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
-        throw new CairnError(full ? 'storage-full' : 'storage', `the plan of ways back can't be kept: ${cause.message}`, { fix: 'Make room on the disk', cause, retryable: true });
+        throw storageError("the plan of ways back can't be kept", cause, true);
       });
       this.#kept.set(key, text);
     });
