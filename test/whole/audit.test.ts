@@ -107,14 +107,19 @@ test('audit finds whatever was changed, and says what mends it', async (t) => {
     await shop.ledger.commit([sign({ predicateType: predicateTypes.approval, subject: [subjectOf('shop', first.release)], predicate: approval }, shop.signer)]);
     const incident = { operation: 'x', application: 'shop', environment: 'staging', code: 'x', what: 'x' };
     await shop.ledger.commit([sign({ predicateType: predicateTypes.incident, subject: [subjectOf('shop', first.release)], predicate: incident }, shop.signer)]);
+    // One that claims a known key: the log took it as it came.
+    const tests = { predicateType: predicateTypes.tests, subject: [subjectOf('shop', first.release)], predicate: { result: 'PASSED', more: 1 } };
+    await shop.ledger.commit([{ ...sign(tests, stranger), key: sign(tests, shop.signer).key }]);
     const { context } = await shop.fails(4, 'verification-failed', 'audit');
-    const whats = (context['findings'] as { what: string }[]).map(({ what }) => what);
+    const all = (context['findings'] as { what: string }[]).map(({ what }) => what);
+    assert.match(all[0] ?? '', /the signature does not belong to the statement/);
+    const whats = all.slice(1);
     assert.equal(whats.length, 3, whats.join('\n'));
     assert.match(whats[0] ?? '', /signed by a key that the policy does not know/);
     assert.match(whats[1] ?? '', /it says it is by bob, its key is of ada/);
     assert.match(whats[2] ?? '', /it is not signed by the record key/);
     const { stderr } = await shop.cairn('audit');
-    assert.match(stderr, /error verification-failed: 3 findings in \d+ log entries and all blobs/);
+    assert.match(stderr, /error verification-failed: 4 findings in \d+ log entries and all blobs/);
   });
 });
 
