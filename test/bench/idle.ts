@@ -18,7 +18,7 @@ const cairn = join(top, 'bin/cairn.js');
 
 export async function idle(count: number, say: (line: string) => void): Promise<Report> {
   const ends: (() => unknown)[] = [];
-  const made = await library({ after: (end: () => unknown) => ends.unshift(end) } as unknown as TestContext);
+  const made = await library({ after: (end: () => unknown) => ends.push(end) } as unknown as TestContext);
   // What the folder is removed by runs last; the server that made the releases ends before the real one starts.
   const remove = ends.pop();
   try {
