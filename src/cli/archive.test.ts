@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CairnError } from '#core';
-import { ArchiveWriter, readArchive } from './archive.ts';
+import { readArchive } from './archive-read.ts';
+import { ArchiveWriter } from './archive-write.ts';
 
 test('a file that an application put a link in the way of is not taken along', async (t) => {
   const folder = await mkdtemp('/tmp/cairn-a-');

@@ -5,7 +5,7 @@ import { openHome, type Home } from '#home';
 import { copyLedger, openReader } from '#ledger';
 import { readCheckpoint } from '#log';
 import { verifierOf } from '#verify';
-import { ArchiveWriter } from './archive.ts';
+import { ArchiveWriter } from './archive-write.ts';
 import type { Context } from './context.ts';
 import { count, row, run, size, type CommonFlags } from './output.ts';
 import { trustOf } from './trust.ts';

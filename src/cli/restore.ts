@@ -6,7 +6,7 @@ import { openReader } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { embeddedRegistry } from '#server';
 import { parseTrustFile, verifierOf } from '#verify';
-import { readArchive } from './archive.ts';
+import { readArchive } from './archive-read.ts';
 import { auditLog, type Finding } from './audit-log.ts';
 import { auditRegistry } from './audit-registry.ts';
 import { auditSigners } from './audit-signers.ts';
