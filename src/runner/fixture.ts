@@ -23,7 +23,7 @@ let bad = 200;
 createServer((request, response) => {
   const { pathname } = new URL(request.url, 'http://here');
   if (pathname === '/die') process.exit(1);
-  if (pathname === '/hang') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (pathname === '/hang') for (;;);
   if (pathname === '/bad') bad = 503;
   if (pathname === '/environment') return response.end(JSON.stringify({ ...process.env, uid: process.getuid(), cwd: process.cwd() }));
   if (pathname === '/slow') return setTimeout(() => response.end('slow'), 400);

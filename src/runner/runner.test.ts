@@ -184,8 +184,8 @@ test('a hundred switches under 32 connections lose no request', async (t) => {
   }
   done = true;
   await clients;
-  const sorted = times.toSorted((a, b) => a - b);
-  t.diagnostic(`${requests} requests; switch p50 ${sorted[50]?.toFixed(2)} ms, p99 ${sorted[98]?.toFixed(2)} ms`);
+  times.toSorted((a, b) => a - b);
+  t.diagnostic(`${requests} requests; switch p50 ${times[50]?.toFixed(2)} ms, p99 ${times[98]?.toFixed(2)} ms`);
   assert.ok(requests > 500);
   // How long each takes is the benchmark's to judge: this machine may be busy with other tests.
 });
@@ -198,11 +198,11 @@ test('killed with -9 in the middle of switches, it comes back with what it ackno
   await Promise.all(['one', 'two'].map((version) => client.prepare(preparing(folder, version))));
   const first = await client.switch(switching('one', null, 'first'));
   let live = 'one';
-  for (let round = 0; round < 2; round++) {
+  for (let round = 0; round < 3; round++) {
     const orphan = (await served(url)).pid;
     let acknowledged = live;
     let asked = live;
-    const kill = sleep(20 + round * 13).then(() => runner.process.kill('SIGKILL'));
+    const kill = sleep(20 + round * 7).then(() => runner.process.kill('SIGKILL'));
     await assert.rejects(
       async () => {
         for (let i = 0; ; i++) {
