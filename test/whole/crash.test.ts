@@ -201,10 +201,10 @@ async function assertEnded(h: Harness, was: { operation: string; expected: Diges
 async function assertVerifies(h: Harness): Promise<void> {
   const ran = await h.machine.cairn('verify', h.second, '--json');
   assert.equal(ran.code, 0, ran.stdout + ran.stderr);
-  const { statements } = ran.json as { statements: { predicateType: string }[] };
+  const { statements } = ran.json as { statements: { predicateType: string; attached: boolean }[] };
   const timelines = await h.api.timelines();
   const admitted = timelines.flatMap((one) => one.revisions).filter((one) => one.release === h.second);
-  assert.equal(statements.filter((one) => one.predicateType === predicateTypes.verdict).length, admitted.length);
+  assert.equal(statements.filter((one) => one.attached && one.predicateType === predicateTypes.verdict).length, admitted.length);
 }
 
 /** Requests without a break over a few connections that are kept. */
