@@ -18,8 +18,17 @@ export const predicateTypes = {
   incident: `${base}/incident/v1`,
   revocation: `${base}/revocation/v1`,
   drill: `${base}/drill/v1`,
+  keyRevocation: `${base}/key-revocation/v1`,
+  packageRevocation: `${base}/package-revocation/v1`,
+  breakGlass: `${base}/break-glass/v1`,
+  settlement: `${base}/settlement/v1`,
+  resolution: `${base}/resolution/v1`,
+  foreign: `${base}/foreign/v1`,
+  findings: `${base}/findings/v1`,
   notes: `${base}/notes/v1`,
   sbom: 'https://cyclonedx.org/bom',
+  spdx: 'https://spdx.dev/Document/v2.3',
+  scan: 'https://in-toto.io/attestation/vulns/v0.2',
   tests: 'https://in-toto.io/attestation/test-result/v0.1',
   provenance: 'https://slsa.dev/provenance/v1',
   verdict: 'https://slsa.dev/verification_summary/v1',
@@ -60,7 +69,37 @@ const outcome = z.strictObject({
   detail: text.nullable(),
 });
 
-const rule = z.strictObject({ rule: z.string(), passed: z.boolean(), found: z.string(), nearest: z.string().nullable(), fix: z.string().nullable(), blocksRollback: z.boolean() });
+const spki = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/).max(1024);
+const nonce = z.string().min(8).max(128);
+const seconds = z.int().nonnegative();
+const rule = z.strictObject({
+  rule: z.string(), passed: z.boolean(), found: z.string(), nearest: z.string().nullable(), fix: z.string().nullable(), blocksRollback: z.boolean(),
+  /** Why it did not hold: nothing was there, what was there is not enough, or who should have answered did not (told apart: a throttled call is no absence). */
+  cause: z.enum(['absent', 'unmet', 'unreachable', 'throttled']).optional(),
+  /** Envelopes that it rests on, or that came nearest. */
+  evidence: z.array(digest).optional(),
+});
+/** All that a decision rests on beside statements: with them and the statements of `evidenceSet` it can be made again, years later. */
+const facts = z.strictObject({
+  release: digest,
+  application: name,
+  commit: z.string(),
+  source: z.string().nullable(),
+  changes: z.string().nullable(),
+  components: z.array(digest),
+  /** When the log first heard of it. */
+  since: seconds.nullable(),
+  confirmedIn: z.array(z.strictObject({ environment: name, time: seconds })),
+  quarantined: z.boolean(),
+  revoked: z.strictObject({ by: text, reason: text }).nullable(),
+  revokedKeys: z.array(z.strictObject({ key: spki, after: count.nullable(), by: text, reason: text })),
+  revokedPackages: z.array(z.strictObject({ purl: text, by: text, reason: text })),
+  breakGlass: z.strictObject({ envelope: digest, by: text, reason: text, expires: seconds }).nullable(),
+  debts: z.array(z.strictObject({ envelope: digest, release: digest, by: text, reason: text })),
+  witnessed: z.strictObject({ size: count, witnesses: z.array(text) }).nullable(),
+  sources: z.array(z.strictObject({ name: text, state: z.enum(['unreachable', 'throttled']), detail: text })),
+  schema: z.strictObject({ version: z.int().nullable(), minimum: z.int(), maximum: z.int() }).nullable(),
+});
 const verdict = z.object({
   resourceUri: z.string(),
   verifier: z.object({ id: z.string() }),
@@ -77,6 +116,12 @@ const verdict = z.object({
     release: digest,
     content: digest,
     rules: z.array(rule),
+    /** From 0.3: who asked, what it was decided on, and until when the same would be decided while nothing new is logged. */
+    by: text.optional(),
+    facts: facts.optional(),
+    /** Digest of the canonical JSON of the sorted envelope digests of every statement that was weighed. */
+    evidenceSet: digest.optional(),
+    validUntil: timestamp.nullable().optional(),
   }),
 });
 /** An integrity discrepancy: bytes, a signature or a proof were not what the log says. It halted the operation. */
@@ -88,6 +133,38 @@ const drill = z.strictObject({
   application: name, environment: name, by: text, nonce: z.string().min(8).max(128), restores: count, content: digest, passed: z.boolean(),
   milliseconds: z.number().nonnegative(), problems: z.array(text),
 });
+/** What the key signed after that entry of the log counts for nothing; null: nothing it ever signed. Subject: SHA-256 of the SPKI. */
+const keyRevocation = z.strictObject({ key: spki, after: count.nullable(), by: text, nonce, reason: text });
+/** A release whose bill of materials names it is let in nowhere. `purl` with a version means that one; without, every one. Subject: SHA-256 of the purl's text. */
+const packageRevocation = z.strictObject({ purl: text, by: text, nonce, reason: text });
+/** Past a gate, never past integrity or revocation. Subject: the release. Using it leaves a debt. */
+const breakGlass = z.strictObject({ application: name, environment: name, by: text, nonce, reason: text.min(1), expires: timestamp });
+/** Settles the debt that a break-glass left: names its envelope. Subject: the release. */
+const settlement = z.strictObject({ application: name, environment: name, breakGlass: digest, by: text, nonce, reason: text.min(1) });
+/** Takes on or ends an incident, named by its place in the log. Subject: the release. */
+const resolution = z.strictObject({ incident: count, action: z.enum(['own', 'resolve']), by: text, nonce, owner: text, resolution: text.nullable() });
+/**
+ * What other tools signed, as they wrote it: the signature that counts is the one inside. Who brings it vouches for nothing.
+ * `bundle`: the text of a Sigstore bundle. `simplesigning`: payload and signature of a legacy cosign signature, base64; `certificate` PEM where it has one.
+ */
+const foreign = z.discriminatedUnion('form', [
+  z.strictObject({ form: z.literal('bundle'), bundle: z.string() }),
+  z.strictObject({ form: z.literal('simplesigning'), payload: z.string(), signature: z.string(), certificate: z.string().nullable() }),
+]);
+/** in-toto/attestation: spec/predicates/vuln.md. */
+const scan = z.looseObject({
+  scanner: z.looseObject({
+    uri: z.string(), version: z.string().optional(),
+    result: z.array(z.looseObject({ id: z.string(), severity: z.array(z.looseObject({ method: z.string(), score: z.union([z.string(), z.number()]) })).default([]) })).default([]),
+  }),
+  metadata: z.looseObject({ scanStartedOn: z.string().optional(), scanFinishedOn: z.string().optional() }).default({}),
+});
+/** What a SARIF report came to; the report itself by its digest. */
+const findings = z.looseObject({
+  tool: z.string(), version: z.string().nullable(), report: digest,
+  findings: z.array(z.looseObject({ rule: z.string(), level: z.enum(['none', 'note', 'warning', 'error']), message: z.string(), location: z.string().nullable() })),
+});
+const spdx = z.looseObject({ spdxVersion: z.string(), packages: z.array(z.looseObject({ name: z.string() })).default([]) });
 const policy = z.looseObject({ kind: z.literal('policy') });
 const trust = z.looseObject({ kind: z.literal('trust') });
 const provenance = z.object({
@@ -104,7 +181,10 @@ const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: z.ar
 const tests = z.looseObject({ result: z.enum(['PASSED', 'WARNED', 'FAILED']), 'https://cairn.internal/tests/v1': z.looseObject({ passed: count.nullable(), failed: count.nullable() }).optional() });
 const notes = z.looseObject({ since: z.string().nullable(), commits: z.array(z.looseObject({ commit: z.string(), subject: z.string() })) });
 
-const schemas = { policy, trust, request, approval, ingest, intent, outcome, incident, revocation, drill, sbom, tests, notes, provenance, verdict };
+const schemas = {
+  policy, trust, request, approval, ingest, intent, outcome, incident, revocation, drill, keyRevocation, packageRevocation, breakGlass, settlement, resolution, foreign,
+  findings, sbom, spdx, scan, tests, notes, provenance, verdict,
+};
 
 export type PredicateName = keyof typeof schemas;
 export type PredicateOf<N extends PredicateName> = z.infer<(typeof schemas)[N]>;
@@ -115,6 +195,7 @@ export type Intent = PredicateOf<'intent'>;
 export type Outcome = PredicateOf<'outcome'>;
 export type Verdict = PredicateOf<'verdict'>;
 export type RuleResult = z.infer<typeof rule>;
+export type Facts = Readonly<z.infer<typeof facts>>;
 
 /** @throws CairnError `malformed-document` where the type is another or the predicate has not exactly the form of the type. */
 export function parsePredicate<N extends PredicateName>(wanted: N, statement: Statement): PredicateOf<N> {

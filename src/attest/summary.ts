@@ -1,5 +1,5 @@
-import type { Digest } from '#core';
-import { predicateTypes, type RuleResult } from './predicates.ts';
+import { canonicalJson, digestOf, type Digest } from '#core';
+import { predicateTypes, type Facts, type RuleResult } from './predicates.ts';
 import type { Statement, Subject } from './statement.ts';
 
 export interface SummaryInput {
@@ -19,6 +19,20 @@ export interface SummaryInput {
   readonly rules: readonly RuleResult[];
   readonly time: string;
   readonly version: string;
+  /** What makes the decision one that can be made again; verdicts from before 0.3 lack it. */
+  readonly basis?: {
+    /** Who asked. */
+    readonly by: string;
+    readonly facts: Facts;
+    /** Every statement that was weighed, whether a rule rested on it or not. */
+    readonly weighed: readonly Digest[];
+    readonly validUntil: string | null;
+  };
+}
+
+/** One digest for a set of statements: which ones a decision weighed, in no order. */
+export function evidenceSetDigest(envelopes: readonly Digest[]): Digest {
+  return digestOf(canonicalJson([...new Set(envelopes)].toSorted()));
 }
 
 /**
@@ -28,6 +42,7 @@ export interface SummaryInput {
  */
 export function verificationSummary(input: SummaryInput): Statement {
   const root = `https://${input.origin}`;
+  const { basis } = input;
   return {
     predicateType: predicateTypes.verdict,
     subject: input.subject,
@@ -49,6 +64,7 @@ export function verificationSummary(input: SummaryInput): Statement {
         release: input.release,
         content: input.content,
         rules: input.rules,
+        ...(basis !== undefined && { by: basis.by, facts: basis.facts, evidenceSet: evidenceSetDigest(basis.weighed), validUntil: basis.validUntil }),
       },
     },
   };

@@ -17,7 +17,7 @@ const rulesOf = (policy: ReturnType<typeof genesisPolicy>) =>
     policy.environments.map(({ name, rules }) => [
       name,
       rules.map((rule) =>
-        'environment' in rule ? `${rule.kind} ${rule.environment}` : 'threshold' in rule ? `${rule.kind} ${rule.role} ${rule.threshold}` : rule.kind,
+        'environment' in rule ? `${rule.kind} ${rule.environment}` : 'threshold' in rule && 'role' in rule ? `${rule.kind} ${rule.role} ${rule.threshold}` : rule.kind,
       ),
     ]),
   );

@@ -50,7 +50,7 @@ export async function append(transaction: Database, statements: readonly SignedS
   const time = await checkpointTime(transaction, appender.clock);
   const note = formatCheckpoint(appender.keys, after, await rootAt(tiles, after), time);
   await transaction.insertInto('checkpoints').values({ size: after, note }).execute();
-  for (const { envelope, digest, logIndex } of counted) await fold(transaction, { logIndex, digest, time, statement: parseStatement(payloadOf(envelope)) });
+  for (const { envelope, key, digest, logIndex } of counted) await fold(transaction, { logIndex, digest, time, key, statement: parseStatement(payloadOf(envelope)) });
 }
 
 function ingestOf(counted: readonly { digest: Digest; logIndex: number }[], { record }: Appender): SignedStatement {

@@ -8,6 +8,8 @@ export interface Entry {
   readonly logIndex: number;
   readonly digest: Digest;
   readonly time: number;
+  /** base64 SPKI of the key that signed. */
+  readonly key: string;
   readonly statement: Statement;
 }
 

@@ -23,7 +23,7 @@ export async function rebuild(transaction: Database, recordKey: string): Promise
     for (const { logIndex, envelope: digest } of entries) {
       const entry = await envelopeAt(transaction, logIndex);
       if (entry.digest !== digest) throw damaged(logIndex, `is not the envelope that the ingest at ${size - 1} names`);
-      await fold(transaction, { logIndex, digest, time: noteTime(note), statement: entry.statement });
+      await fold(transaction, { logIndex, digest, time: noteTime(note), key: entry.key, statement: entry.statement });
       counted++;
     }
   }

@@ -20,10 +20,11 @@ const policy: Policy = {
   quorum: [{ role: 'release', threshold: 1 }],
 };
 const release = digestOf('release');
-const provenance = { envelope: digestOf('e'), predicateType: 'https://slsa.dev/provenance/v1', subjects: [release], key: 'YWRh', logIndex: 7, time: 1, says: { kind: 'provenance', commit: 'c0ffee1', source: 'git+https://x', builder: 'https://x/builders/ada', changes: null } } as const;
+const by = (key: string) => ({ kind: 'key', key }) as const;
+const provenance = { envelope: digestOf('e'), predicateType: 'https://slsa.dev/provenance/v1', subjects: [release], signer: by('YWRh'), logIndex: 7, time: 1, says: { kind: 'provenance', commit: 'c0ffee1', source: 'git+https://x', builder: 'https://x/builders/ada', changes: null } } as const;
 const evidence: Evidence = {
   release, application: 'shop', commit: 'c0ffee1', source: null, changes: null, components: [digestOf('web'), digestOf('worker')], statements: [provenance],
-  confirmedIn: [{ environment: 'staging', time: 600 }], quarantined: false, revoked: null, schema: null,
+  confirmedIn: [{ environment: 'staging', time: 600 }], quarantined: false, revoked: null, revokedKeys: [], revokedPackages: [], breakGlass: null, debts: [], witnessed: null, sources: [], since: 1, schema: null,
 };
 const production = { environment: 'production', direction: 'promote', by: 'ada', time: 1200 } as const;
 const failing = (change: Partial<Evidence>) => decide(policy, { ...evidence, ...change }, production).rules.filter((rule) => !rule.passed);
@@ -36,8 +37,8 @@ test('a release with provenance by a builder that was confirmed in staging is ad
 
 test('provenance counts only by a builder, for this release and for its commit, and the nearest miss is named', () => {
   assert.match(failing({ statements: [] })[0]?.found ?? '', /no provenance/);
-  assert.match(failing({ statements: [{ ...provenance, key: 'Ym9i' }] })[0]?.nearest ?? '', /bob, who is no builder/);
-  assert.match(failing({ statements: [{ ...provenance, key: 'ZXZl' }] })[0]?.nearest ?? '', /does not know/);
+  assert.match(failing({ statements: [{ ...provenance, signer: by('Ym9i') }] })[0]?.nearest ?? '', /bob, who is no builder/);
+  assert.match(failing({ statements: [{ ...provenance, signer: by('ZXZl') }] })[0]?.nearest ?? '', /does not know/);
   assert.match(failing({ statements: [{ ...provenance, says: { ...provenance.says, commit: 'badcafe' } }] })[0]?.nearest ?? '', /names commit badcafe/);
   assert.match(failing({ statements: [{ ...provenance, subjects: [digestOf('other')] }] })[0]?.found ?? '', /no provenance/);
 });
@@ -72,16 +73,16 @@ test('provenance names the builder who signed it, the tree that was built and th
 
 test('an SBOM counts if a builder signed it over every component', () => {
   const rule = { kind: 'sbom', blocksRollback: false } as const;
-  const sbom = { ...provenance, subjects: evidence.components, says: { kind: 'sbom', packages: 212 } } as const;
+  const sbom = { ...provenance, subjects: evidence.components, says: { kind: 'sbom', packages: Array.from({ length: 212 }, (_, at) => ({ purl: `pkg:npm/p${at}@1.0.0`, name: `p${at}`, version: '1.0.0', licenses: [] })) } } as const;
   assert.equal(gate(rule, { statements: [sbom] })?.found, '212 packages');
   assert.match(gate(rule, { statements: [] })?.found ?? '', /no SBOM/);
   assert.match(gate(rule, { statements: [{ ...sbom, subjects: [digestOf('web')] }] })?.nearest ?? '', /leaves out 1 of 2/);
-  assert.match(gate(rule, { statements: [{ ...sbom, key: 'Ym9i' }] })?.nearest ?? '', /no builder/);
+  assert.match(gate(rule, { statements: [{ ...sbom, signer: by('Ym9i') }] })?.nearest ?? '', /no builder/);
 });
 
 test('the newest test result of the role speaks, and one by somebody else does not count', () => {
   const rule = { kind: 'tests', role: 'builder', blocksRollback: false } as const;
-  const result = (outcome: 'PASSED' | 'FAILED', key = 'YWRh') => ({ ...provenance, key, says: { kind: 'tests', result: outcome, passed: 41 } }) as const;
+  const result = (outcome: 'PASSED' | 'FAILED', key = 'YWRh') => ({ ...provenance, signer: by(key), says: { kind: 'tests', result: outcome, passed: 41, failed: 0 } }) as const;
   assert.equal(gate(rule, { statements: [result('FAILED'), result('PASSED')] })?.found, '41 passed');
   assert.equal(gate(rule, { statements: [result('PASSED'), result('FAILED')] })?.passed, false);
   assert.match(gate(rule, { statements: [result('PASSED', 'Ym9i')] })?.nearest ?? '', /bob, who is no builder/);
@@ -104,7 +105,7 @@ test('soaking counts from the first confirmation, to the second, and says when i
 test('approvals count people, not keys or signatures, and who asks is one', () => {
   const people: Policy['people'] = [...policy.people, { name: 'eve', roles: ['release'], keys: ['ZXZl', 'ZXZlMg=='] }];
   const rule = { kind: 'approvals', role: 'release', threshold: 3, blocksRollback: false } as const;
-  const approval = (by: string, key: string, change: object = {}) => ({ ...provenance, key, says: { kind: 'approval', application: 'shop', environment: 'production', by, expires: 1201, ...change } }) as EvidenceStatement;
+  const approval = (name: string, key: string, change: object = {}) => ({ ...provenance, signer: by(key), says: { kind: 'approval', application: 'shop', environment: 'production', by: name, expires: 1201, ...change } }) as EvidenceStatement;
   const found = (...statements: EvidenceStatement[]) => gate(rule, { statements }, people);
   assert.equal(found(approval('eve', 'ZXZl'), approval('eve', 'ZXZlMg=='))?.found, 'release: 2 of 3 people (ada, eve)');
   assert.match(found(approval('bob', 'Ym9i'))?.nearest ?? '', /bob, who is no release/);

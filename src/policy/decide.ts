@@ -1,15 +1,17 @@
 import type { RuleResult } from '#attest';
-import { type Digest } from '#core';
+import { CairnError, type Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
 import { judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
-import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeSbom, judgeSoak, judgeTests } from './rules.ts';
+import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeRebuilt, judgeSbom, judgeSoak, judgeTests, judgeWitnessed, type Bench } from './rules.ts';
 
 export interface Decision {
   readonly passed: boolean;
   readonly rules: readonly RuleResult[];
   /** The envelopes that the rules rest on. */
   readonly evidence: readonly Digest[];
+  /** Seconds since 1970: until then the same evidence is decided alike; null: for ever. */
+  readonly validUntil: number | null;
 }
 
 export interface Judged {
@@ -27,7 +29,7 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
   const judged = [
     ...(question.direction === 'promote' ? [judgeQuarantine(evidence, question)] : []),
     ...judgeRevocation(evidence),
-    ...environment.rules.map((rule) => judge(policy, rule, evidence, question)),
+    ...environment.rules.map((rule) => judge({ policy, evidence, question }, rule)),
     ...judgeSchema(evidence, question),
   ];
   const binding = judged.filter(({ result }) => question.direction === 'promote' || result.blocksRollback);
@@ -35,25 +37,32 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
     passed: binding.every(({ result }) => result.passed),
     rules: judged.map(({ result }) => result),
     evidence: [...new Set(judged.flatMap(({ evidence: used }) => used))],
+    validUntil: null,
   };
 }
 
-function judge(policy: Policy, rule: Rule, evidence: Evidence, question: Question): Judged {
+function judge(bench: Bench, rule: Rule): Judged {
   switch (rule.kind) {
     case 'provenance':
-      return judgeProvenance(policy, rule, evidence);
+      return judgeProvenance(bench, rule);
     case 'sbom':
-      return judgeSbom(policy, rule, evidence);
+      return judgeSbom(bench, rule);
     case 'tests':
-      return judgeTests(policy, rule, evidence);
+      return judgeTests(bench, rule);
     case 'clean':
-      return judgeClean(rule, evidence);
+      return judgeClean(bench, rule);
     case 'confirmed-in':
-      return judgeConfirmed(rule, evidence, question);
+      return judgeConfirmed(bench, rule);
     case 'soak':
-      return judgeSoak(rule, evidence, question);
+      return judgeSoak(bench, rule);
     case 'approvals':
-      return judgeApprovals(policy, rule, evidence, question);
+      return judgeApprovals(bench, rule);
+    case 'rebuilt':
+      return judgeRebuilt(bench, rule);
+    case 'witnessed':
+      return judgeWitnessed(bench, rule);
+    case 'cel':
+      throw new CairnError('internal', `the rule ${rule.name} cannot be judged yet`);
     default:
       return rule satisfies never;
   }

@@ -1,43 +1,57 @@
+import type { Facts } from '#attest';
 import type { Digest } from '#core';
+
+/** Who signed: a key, or an OpenID Connect identity that a certificate proved. */
+export type EvidenceSigner = { readonly kind: 'key'; readonly key: string } | { readonly kind: 'identity'; readonly issuer: string; readonly subject: string };
 
 /** A statement whose signature and log proof have been verified; what it says has not been believed yet. */
 export interface EvidenceStatement {
+  /** Of the envelope in our log; for what another tool signed, of the `foreign` statement that holds it. */
   readonly envelope: Digest;
   readonly predicateType: string;
   readonly subjects: readonly Digest[];
-  /** base64 SPKI of the key that signed. */
-  readonly key: string;
+  readonly signer: EvidenceSigner;
+  /** Where our log first proves the signature. */
   readonly logIndex: number;
-  /** Seconds since 1970: the entry's time in the log. */
+  /** Seconds since 1970: that entry's time in the log. */
   readonly time: number;
   readonly says: Says;
+}
+
+export interface BilledPackage {
+  readonly purl: string;
+  readonly name: string;
+  readonly version: string;
+  readonly licenses: readonly string[];
+}
+
+export type Severity = 'none' | 'low' | 'medium' | 'high' | 'critical' | 'unknown';
+
+export interface Vulnerability {
+  readonly id: string;
+  /** purl; empty where the report names none. */
+  readonly package: string;
+  readonly severity: Severity;
+  /** CVSS base score; null where the report has none. */
+  readonly score: number | null;
+  /** First version without it; null where there is none. */
+  readonly fixed: string | null;
 }
 
 /** The facts of a statement that a rule reads. */
 export type Says =
   | { readonly kind: 'provenance'; readonly commit: string; readonly source: string; readonly builder: string; readonly changes: string | null }
-  | { readonly kind: 'sbom'; readonly packages: number }
-  | { readonly kind: 'tests'; readonly result: 'PASSED' | 'WARNED' | 'FAILED'; readonly passed: number | null }
-  | { readonly kind: 'approval'; readonly application: string; readonly environment: string; readonly by: string; readonly expires: number };
+  | { readonly kind: 'sbom'; readonly packages: readonly BilledPackage[] }
+  | { readonly kind: 'tests'; readonly result: 'PASSED' | 'WARNED' | 'FAILED'; readonly passed: number | null; readonly failed: number | null }
+  | { readonly kind: 'scan'; readonly scanner: string; readonly finished: number | null; readonly vulnerabilities: readonly Vulnerability[] }
+  | { readonly kind: 'findings'; readonly tool: string; readonly findings: readonly { readonly rule: string; readonly level: 'none' | 'note' | 'warning' | 'error' }[] }
+  | { readonly kind: 'approval'; readonly application: string; readonly environment: string; readonly by: string; readonly expires: number }
+  /** Somebody signed the digest and said no more (`cosign sign`). */
+  | { readonly kind: 'signature' };
 
-export interface Evidence {
-  readonly release: Digest;
-  readonly application: string;
-  readonly commit: string;
-  /** The source that the release declares; null where it declares none. */
-  readonly source: string | null;
-  /** The tree that was built, where it is not the commit's. */
-  readonly changes: string | null;
-  /** Digests of the components. */
-  readonly components: readonly Digest[];
+/** Facts beside the statements (see `Facts`, which a verdict records), and the statements. */
+export interface Evidence extends Facts {
   readonly statements: readonly EvidenceStatement[];
-  /** Environments in which this release was confirmed, and when first. */
-  readonly confirmedIn: readonly { readonly environment: string; readonly time: number }[];
-  readonly quarantined: boolean;
-  /** Why it was revoked, and by whom. */
-  readonly revoked: { readonly by: string; readonly reason: string } | null;
-  /** What the data says against what the release declares; null before anything was asked, and where nothing is declared. */
-  readonly schema: { readonly version: number | null; readonly minimum: number; readonly maximum: number } | null;
 }
 
 export interface Question {

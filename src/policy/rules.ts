@@ -1,8 +1,9 @@
 import { shortDigest, type Digest } from '#core';
 import type { Judged } from './decide.ts';
 import type { Evidence, EvidenceStatement, Question, Says } from './evidence.ts';
-import { personOf, type Person, type Policy, type Rule } from './policy.ts';
+import type { Person, Policy, Rule } from './policy.ts';
 import { fail, pass } from './result.ts';
+import { holderOf, judgeSigner } from './signer.ts';
 
 type RuleOf<K extends Rule['kind']> = Extract<Rule, { kind: K }>;
 type Saying<K extends Says['kind']> = EvidenceStatement & { readonly says: Extract<Says, { kind: K }> };
@@ -11,65 +12,80 @@ function saying<K extends Says['kind']>(evidence: Evidence, kind: K): Saying<K>[
   return evidence.statements.filter((one): one is Saying<K> => one.says.kind === kind);
 }
 
+/** What the rules of one decision judge by. */
+export interface Bench {
+  readonly policy: Policy;
+  readonly evidence: Evidence;
+  readonly question: Question;
+}
+
 /** The first statement that nothing speaks against, or what speaks against the last one. */
-function choose<S extends EvidenceStatement>(statements: readonly S[], complaintOf: (one: S, person: Person | undefined) => string | undefined, policy: Policy): { good: S | undefined; by: string; nearest: string | null } {
+function choose<S extends EvidenceStatement>(statements: readonly S[], bench: Bench, role: string, complaintOf: (one: S, person: Person) => string | undefined): { good: S | undefined; by: string; nearest: string | null } {
   let nearest: string | null = null;
   for (const one of statements) {
-    const person = personOf(policy, one.key);
-    const complaint = complaintOf(one, person);
-    if (complaint === undefined) return { good: one, by: person?.name ?? '', nearest: null };
-    nearest = `log entry ${one.logIndex} ${complaint}`;
+    const { person, complaint } = countedSigner(bench, one, role);
+    const wrong = complaint ?? (person === undefined ? 'is signed by nobody' : complaintOf(one, person));
+    if (wrong === undefined && person !== undefined) return { good: one, by: person.name, nearest: null };
+    nearest = `log entry ${one.logIndex} ${wrong}`;
   }
   return { good: undefined, by: '', nearest };
 }
 
-function wrongSigner(person: Person | undefined, role: Person['roles'][number]): string | undefined {
-  if (person === undefined) return 'is signed by a key that the policy does not know';
-  return person.roles.includes(role) ? undefined : `is signed by ${person.name}, who is no ${role}`;
+type Counted = { readonly person: Person; readonly complaint: undefined } | { readonly person: Person | undefined; readonly complaint: string };
+
+function countedSigner({ policy, evidence }: Pick<Bench, 'policy' | 'evidence'>, one: EvidenceStatement, role: string): Counted {
+  const { person, complaint } = judgeSigner(policy, evidence, one);
+  if (person === undefined || complaint !== undefined) return { person, complaint: complaint ?? 'is signed by nobody' };
+  return person.roles.includes(role) ? { person, complaint: undefined } : { person, complaint: `is signed by ${person.name}, who is no ${role}` };
 }
 
-export function judgeProvenance(policy: Policy, rule: RuleOf<'provenance'>, evidence: Evidence): Judged {
-  const all = saying(evidence, 'provenance').filter((one) => one.subjects.includes(evidence.release));
-  const { good, by, nearest } = choose(all, ({ says }, person) => {
-    const signer = wrongSigner(person, rule.role);
-    if (signer !== undefined) return signer;
+/** What speaks against provenance as provenance of this release. Machines of others name their own builders; ours is named after who signs. */
+function wrongProvenance(evidence: Evidence, { says, signer }: Saying<'provenance'>, person: Person): string | undefined {
     if (says.commit !== evidence.commit) return `names commit ${says.commit.slice(0, 7)}, the release ${evidence.commit.slice(0, 7)}`;
     if (says.changes !== evidence.changes) return 'was built from another tree than the release says';
     if (evidence.source !== null && says.source !== evidence.source) return `names the source ${says.source}, the release ${evidence.source}`;
-    return says.builder.endsWith(`/builders/${person?.name}`) ? undefined : `names the builder ${says.builder}, but is signed by ${person?.name}`;
-  }, policy);
+    if (signer.kind === 'identity') return undefined;
+    return says.builder.endsWith(`/builders/${person.name}`) ? undefined : `names the builder ${says.builder}, but is signed by ${person.name}`;
+}
+
+export function judgeProvenance(bench: Bench, rule: RuleOf<'provenance'>): Judged {
+  const { evidence } = bench;
+  const all = saying(evidence, 'provenance').filter((one) => one.subjects.includes(evidence.release));
+  const { good, by, nearest } = choose(all, bench, rule.role, (one, person) => wrongProvenance(evidence, one, person));
   if (good !== undefined) return pass('provenance', `built by ${by} from ${evidence.commit.slice(0, 7)}`, rule, [good.envelope]);
   return fail('provenance', all.length === 0 ? 'no provenance in the log' : `none of ${all.length} counts`, rule, { nearest, fix: `A ${rule.role} runs: cairn release` });
 }
 
-export function judgeSbom(policy: Policy, rule: RuleOf<'sbom'>, evidence: Evidence): Judged {
+export function judgeSbom(bench: Bench, rule: RuleOf<'sbom'>): Judged {
+  const { evidence } = bench;
   const all = saying(evidence, 'sbom');
-  const { good, nearest } = choose(all, ({ subjects }, person) => {
+  const { good, nearest } = choose(all, bench, 'builder', ({ subjects }) => {
     const missing = evidence.components.filter((one) => !subjects.includes(one)).length;
-    return wrongSigner(person, 'builder') ?? (missing === 0 ? undefined : `leaves out ${missing} of ${evidence.components.length} components`);
-  }, policy);
-  if (good !== undefined) return pass('sbom', `${good.says.packages} packages`, rule, [good.envelope]);
+    return missing === 0 ? undefined : `leaves out ${missing} of ${evidence.components.length} components`;
+  });
+  if (good !== undefined) return pass('sbom', `${good.says.packages.length} packages`, rule, [good.envelope]);
   return fail('sbom', all.length === 0 ? 'no SBOM in the log' : `none of ${all.length} counts`, rule, { nearest, fix: 'A builder runs: cairn release' });
 }
 
-export function judgeTests(policy: Policy, rule: RuleOf<'tests'>, evidence: Evidence): Judged {
+export function judgeTests(bench: Bench, rule: RuleOf<'tests'>): Judged {
+  const { evidence } = bench;
   const all = saying(evidence, 'tests').filter((one) => one.subjects.includes(evidence.release));
   // One failed run is not outvoted by a passed one before it: the newest that counts speaks.
-  const counted = all.filter((one) => wrongSigner(personOf(policy, one.key), rule.role) === undefined);
+  const counted = all.filter((one) => countedSigner(bench, one, rule.role).complaint === undefined);
   const newest = counted.at(-1);
   if (newest?.says.result === 'PASSED') return pass('tests', newest.says.passed === null ? 'passed' : `${newest.says.passed} passed`, rule, [newest.envelope]);
   const last = all.at(-1);
-  const nearest = newest !== undefined ? `log entry ${newest.logIndex} says ${newest.says.result}` : last === undefined ? null : `log entry ${last.logIndex} ${wrongSigner(personOf(policy, last.key), rule.role)}`;
+  const nearest = newest !== undefined ? `log entry ${newest.logIndex} says ${newest.says.result}` : last === undefined ? null : `log entry ${last.logIndex} ${countedSigner(bench, last, rule.role).complaint}`;
   const found = newest !== undefined ? 'the tests did not pass' : all.length === 0 ? 'no test result in the log' : `none of ${all.length} counts`;
   return fail('tests', found, rule, { nearest, fix: 'Give cairn.yaml a stage named test that runs them, commit, and run: cairn release' });
 }
 
-export function judgeClean(rule: RuleOf<'clean'>, evidence: Evidence): Judged {
+export function judgeClean({ evidence }: Bench, rule: RuleOf<'clean'>): Judged {
   if (evidence.changes === null) return pass('clean', 'the commit as it is', rule);
   return fail('clean', 'built from a tree with changes that are in no commit', rule, { nearest: `tree ${evidence.changes.slice(0, 7)} over commit ${evidence.commit.slice(0, 7)}`, fix: 'Commit the changes and run: cairn release' });
 }
 
-export function judgeConfirmed(rule: RuleOf<'confirmed-in'>, evidence: Evidence, question: Question): Judged {
+export function judgeConfirmed({ evidence, question }: Bench, rule: RuleOf<'confirmed-in'>): Judged {
   const label = `confirmed-in ${rule.environment}`;
   const names = evidence.confirmedIn.map(({ environment }) => environment);
   if (names.includes(rule.environment)) return pass(label, `was confirmed in ${rule.environment}`, rule);
@@ -78,7 +94,7 @@ export function judgeConfirmed(rule: RuleOf<'confirmed-in'>, evidence: Evidence,
   return fail(label, `was never confirmed in ${rule.environment}`, rule, { nearest, fix });
 }
 
-export function judgeSoak(rule: RuleOf<'soak'>, evidence: Evidence, question: Question): Judged {
+export function judgeSoak({ evidence, question }: Bench, rule: RuleOf<'soak'>): Judged {
   const since = evidence.confirmedIn.find(({ environment }) => environment === rule.environment)?.time;
   const minutes = since === undefined ? 0 : Math.max(0, Math.floor((question.time - since) / 60));
   const found = `in ${rule.environment} ${minutes} of ${rule.minutes} minutes`;
@@ -89,16 +105,19 @@ export function judgeSoak(rule: RuleOf<'soak'>, evidence: Evidence, question: Qu
 }
 
 /** Counts people, never keys or signatures: a person with two keys, or who signs twice, is one. */
-export function judgeApprovals(policy: Policy, rule: RuleOf<'approvals'>, evidence: Evidence, question: Question): Judged {
+export function judgeApprovals(bench: Bench, rule: RuleOf<'approvals'>): Judged {
+  const { policy, evidence, question } = bench;
+  const barred = rule.independent === true ? partial(bench) : new Set<string>();
   const people = new Set<string>();
   const used: Digest[] = [];
   let nearest: string | null = null;
-  if (policy.people.find(({ name }) => name === question.by)?.roles.includes(rule.role) === true) people.add(question.by);
+  const asks = policy.people.find(({ name }) => name === question.by);
+  if (asks?.roles.includes(rule.role) === true && asks.machine !== true && !barred.has(asks.name)) people.add(asks.name);
   for (const one of saying(evidence, 'approval')) {
     const { says } = one;
     if (says.environment !== question.environment || says.application !== evidence.application) continue;
-    const person = personOf(policy, one.key);
-    const complaint = wrongSigner(person, rule.role)
+    const { person, complaint: signer } = countedSigner(bench, one, rule.role);
+    const complaint = signer ?? (person.machine === true ? `is by ${person.name}, a machine` : barred.has(person.name) ? `is by ${person.name}, who built the release or asks for it` : undefined)
       ?? (!one.subjects.includes(evidence.release) ? 'is about another release' : says.by !== person?.name ? `says it is by ${says.by}` : says.expires <= question.time ? `by ${says.by} has expired` : undefined);
     if (complaint !== undefined || person === undefined) nearest = `log entry ${one.logIndex} ${complaint}`;
     else {
@@ -108,7 +127,46 @@ export function judgeApprovals(policy: Policy, rule: RuleOf<'approvals'>, eviden
   }
   const found = `${rule.role}: ${people.size} of ${rule.threshold} people${people.size === 0 ? '' : ` (${[...people].join(', ')})`}`;
   if (people.size >= rule.threshold) return pass('approvals', found, rule, used);
-  const others = policy.people.filter(({ name, roles }) => roles.includes(rule.role) && !people.has(name)).map(({ name }) => name);
+  const others = policy.people.filter(({ name, roles }) => roles.includes(rule.role) && !people.has(name) && !barred.has(name)).map(({ name }) => name);
   const who = others.length === 0 ? `The policy has too few people with the role ${rule.role}: add one` : `${others.join(' or ')}: cairn approve ${shortDigest(evidence.release)} ${question.environment}`;
   return fail('approvals', found, rule, { nearest, fix: who });
+}
+
+/** Who built the release or asks for it: no independent eyes. */
+function partial({ policy, evidence, question }: Bench): Set<string> {
+  const built = saying(evidence, 'provenance').filter((one) => one.subjects.includes(evidence.release)).flatMap((one) => holderOf(policy, one.signer)?.name ?? []);
+  return new Set([question.by, ...built]);
+}
+
+/** Counts builders, never signatures: one who builds twice proves nothing about another machine. */
+export function judgeRebuilt(bench: Bench, rule: RuleOf<'rebuilt'>): Judged {
+  const { policy, evidence } = bench;
+  const builders = new Set<string>();
+  const used: Digest[] = [];
+  let nearest: string | null = null;
+  for (const one of saying(evidence, 'provenance').filter(({ subjects }) => subjects.includes(evidence.release))) {
+    const { person, complaint: signer } = countedSigner(bench, one, rule.role);
+    const complaint = signer ?? wrongProvenance(evidence, one, person);
+    if (complaint !== undefined || person === undefined) nearest = `log entry ${one.logIndex} ${complaint}`;
+    else {
+      builders.add(person.name);
+      used.push(one.envelope);
+    }
+  }
+  const found = `${builders.size} of ${rule.threshold} builders got the same digest${builders.size === 0 ? '' : ` (${[...builders].join(', ')})`}`;
+  if (builders.size >= rule.threshold) return pass('rebuilt', found, rule, used);
+  const others = policy.people.filter(({ name, roles }) => roles.includes(rule.role) && !builders.has(name)).map(({ name }) => name);
+  return fail('rebuilt', found, rule, { nearest, fix: others.length === 0 ? `The policy has too few people or machines with the role ${rule.role}: add one` : `${others.join(' or ')}, on a machine of their own, at ${evidence.commit.slice(0, 7)}: cairn release` });
+}
+
+/** A checkpoint that too few witnesses have seen may be shown to us alone. */
+export function judgeWitnessed({ policy, evidence }: Bench, rule: RuleOf<'witnessed'>): Judged {
+  const known = new Set((policy.witnesses ?? []).map(({ name }) => name));
+  const newest = Math.max(-1, ...evidence.statements.map(({ logIndex }) => logIndex));
+  const witnesses = evidence.witnessed !== null && evidence.witnessed.size > newest ? new Set(evidence.witnessed.witnesses.filter((name) => known.has(name))) : new Set<string>();
+  const found = `${witnesses.size} of ${rule.threshold} witnesses${witnesses.size === 0 ? '' : ` (${[...witnesses].join(', ')})`}`;
+  if (witnesses.size >= rule.threshold) return pass('witnessed', found, rule);
+  const silent = evidence.sources.filter(({ name }) => known.has(name)).map(({ name, state, detail }) => `${name} is ${state}: ${detail}`);
+  const nearest = silent[0] ?? (evidence.witnessed === null ? null : `${evidence.witnessed.size} entries are witnessed, entry ${newest} is weighed`);
+  return fail('witnessed', found, rule, { nearest, fix: 'cairn status names the witnesses; start those that are away, then ask again' });
 }

@@ -62,7 +62,7 @@ export class Engine {
     const evidence = await gatherEvidence({ ledger, verify, document, release: asked.release, content: asked.content, timeline, schema });
     const time = Math.floor(clock.now().getTime() / 1000);
     const decision = decide(policy, evidence, { environment: asked.environment, direction, by: asked.by, time });
-    return { decision, verdict: verdictStatement({ asked, direction, decision, policy, document, origin, version, clock, signers }) };
+    return { decision, verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
   }
 
   /** What the data says; null where the release declares nothing. Runs the release's own command: only for what the gate let in. */

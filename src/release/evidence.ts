@@ -1,6 +1,6 @@
-import { parsePredicate, predicateTypes, subjectDigests, type Bundle, type Statement } from '#attest';
+import { parsePredicate, predicateTypes, subjectDigests, type Bundle, type PredicateOf, type Statement } from '#attest';
 import type { Digest } from '#core';
-import type { Evidence, EvidenceStatement, Says } from '#policy';
+import type { BilledPackage, Evidence, EvidenceStatement, Says } from '#policy';
 import type { ReleaseDocument } from './document.ts';
 import { isQuarantined } from './plan.ts';
 import type { Ledger, Logged, Timeline } from './ports.ts';
@@ -23,7 +23,7 @@ export async function gatherEvidence(options: {
   const statements: EvidenceStatement[] = [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex).flatMap((logged) => {
     const { time } = verify(logged.bundle, logged.key);
     const says = factsOf(logged.statement);
-    return [{ envelope: logged.digest, predicateType: logged.statement.predicateType, subjects: subjectDigests(logged.statement), key: logged.key, logIndex: logged.logIndex, time, says }];
+    return [{ envelope: logged.digest, predicateType: logged.statement.predicateType, subjects: subjectDigests(logged.statement), signer: { kind: 'key', key: logged.key }, logIndex: logged.logIndex, time, says }];
   });
   const revocation = timeline.revoked.includes(release) ? (await ledger.about(release, predicateTypes.revocation))[0] : undefined;
   return {
@@ -33,12 +33,29 @@ export async function gatherEvidence(options: {
     source: document.source.uri,
     changes: document.source.changes ?? null,
     components,
+    since: statements.find(({ says }) => says.kind === 'provenance')?.time ?? null,
     statements,
-    confirmedIn: await ledger.confirmedIn(document.application, release),
+    confirmedIn: [...(await ledger.confirmedIn(document.application, release))],
     quarantined: isQuarantined(timeline, { release, content }),
-    revoked: revocation === undefined ? null : parsePredicate('revocation', revocation.statement),
+    revoked: revocation === undefined ? null : pick(parsePredicate('revocation', revocation.statement)),
+    revokedKeys: [],
+    revokedPackages: [],
+    breakGlass: null,
+    debts: [],
+    witnessed: null,
+    sources: [],
     schema,
   };
+}
+
+function pick({ by, reason }: { by: string; reason: string }): { by: string; reason: string } {
+  return { by, reason };
+}
+
+function packageOf(component: PredicateOf<'sbom'>['components'][number]): BilledPackage {
+  const { name, purl = '', version, licenses } = component as typeof component & { version?: unknown; licenses?: readonly { license?: { id?: string; name?: string }; expression?: string }[] };
+  const named = (licenses ?? []).flatMap(({ license, expression }) => expression ?? license?.id ?? license?.name ?? []);
+  return { purl, name, version: typeof version === 'string' ? version : '', licenses: named };
 }
 
 function factsOf(statement: Statement): Says {
@@ -49,10 +66,11 @@ function factsOf(statement: Statement): Says {
       return { kind: 'provenance', commit: source.digest.gitCommit, source: source.uri, builder: runDetails.builder.id, changes };
     }
     case predicateTypes.sbom:
-      return { kind: 'sbom', packages: parsePredicate('sbom', statement).components.length };
+      return { kind: 'sbom', packages: parsePredicate('sbom', statement).components.map(packageOf) };
     case predicateTypes.tests: {
       const tests = parsePredicate('tests', statement);
-      return { kind: 'tests', result: tests.result, passed: tests['https://cairn.internal/tests/v1']?.passed ?? null };
+      const { passed = null, failed = null } = tests['https://cairn.internal/tests/v1'] ?? {};
+      return { kind: 'tests', result: tests.result, passed, failed };
     }
     default: {
       const { application, environment, by, expires } = parsePredicate('approval', statement);

@@ -1,6 +1,6 @@
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, verificationSummary, type Intent, type Outcome, type Request, type Statement } from '#attest';
-import type { Clock, Digest } from '#core';
-import { policyDigest, type Decision, type Policy } from '#policy';
+import type { Digest } from '#core';
+import { policyDigest, type Decision, type Evidence, type Policy } from '#policy';
 import { spkiOf, type Signer } from '#sign';
 import type { ReleaseDocument } from './document.ts';
 import type { SignedStatement } from './ports.ts';
@@ -30,10 +30,11 @@ export function requestStatement(release: Digest, application: string, request: 
 
 /** PASSED is signed by the environment's admit key and nothing else is, so that its signature alone means "was admitted". */
 export function verdictStatement(options: {
-  asked: Asked; direction: 'promote' | 'rollback'; decision: Decision; policy: Policy; document: ReleaseDocument;
-  origin: string; version: string; clock: Clock; signers: ServerSigners;
+  asked: Asked & { by: string }; direction: 'promote' | 'rollback'; decision: Decision; evidence: Evidence; policy: Policy; document: ReleaseDocument;
+  origin: string; version: string; time: number; signers: ServerSigners;
 }): SignedStatement {
-  const { asked, direction, decision, policy, document, origin, version, clock, signers } = options;
+  const { asked, direction, decision, evidence, policy, document, origin, version, time, signers } = options;
+  const { statements, ...facts } = evidence;
   const components = document.components.flatMap((one) => [subjectOf(one.name, one.digest), ...one.platforms.filter(({ digest }) => digest !== one.digest).map(({ digest }) => subjectOf(one.name, digest))]);
   const summary = verificationSummary({
     ...asked, origin, direction, version,
@@ -42,9 +43,14 @@ export function verdictStatement(options: {
     evidence: decision.evidence,
     passed: decision.passed,
     rules: decision.rules,
-    time: `${clock.now().toISOString().slice(0, 19)}Z`,
+    time: atSecond(time),
+    basis: { by: asked.by, facts, weighed: statements.map(({ envelope }) => envelope), validUntil: decision.validUntil === null ? null : atSecond(decision.validUntil) },
   });
   return sign(summary, decision.passed ? signers.admit(asked.environment) : signers.record);
+}
+
+function atSecond(time: number): string {
+  return `${new Date(time * 1000).toISOString().slice(0, 19)}Z`;
 }
 
 export function intentStatement(asked: Asked, change: Pick<Intent, 'from' | 'restores'>, signers: ServerSigners): SignedStatement {
