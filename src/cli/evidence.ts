@@ -1,6 +1,6 @@
 import { parsePredicate, predicateTypes, subjectDigests, type Statement } from '#attest';
 import { CairnError, type Digest } from '#core';
-import type { ReleaseDocument } from '#release';
+import { saysOf, type ReleaseDocument } from '#release';
 import type { AboutAnswer } from '#server';
 import { verifyBundle } from '#verify';
 import { holderOf, knownKeys, requireSameLog, type Footing } from './footing.ts';
@@ -48,7 +48,7 @@ export async function gather(session: Session, footing: Footing, document: Relea
     const subjects = new Set(subjectDigests(statement));
     return components.every((one) => subjects.has(one));
   };
-  if (first !== undefined) take(await session.api.about(first, predicateTypes.sbom), first, covers);
+  for (const bill of [predicateTypes.sbom, predicateTypes.spdx]) if (first !== undefined) take(await session.api.about(first, bill), first, covers);
   for (const note of notes) await requireSameLog(session, footing, note);
   return [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex);
 }
@@ -88,6 +88,17 @@ export function packagesOf(vouched: readonly Vouched[], { source }: Pick<Release
   return [...all.values()].toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
+const gravest = ['critical', 'high', 'medium', 'low', 'error', 'warning', 'note', 'none', 'unknown'];
+
+/** `3 findings: 1 error, 2 warning`. */
+function tally(words: readonly string[], one: string, many: string): string {
+  const parts = gravest.flatMap((word) => {
+    const found = words.filter((each) => each === word).length;
+    return found === 0 ? [] : `${found} ${word}`;
+  });
+  return `${count(words.length, one, many)}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`;
+}
+
 /** What a statement says, in a line. */
 export function says({ kind, statement }: Pick<Vouched, 'kind' | 'statement'>): string {
   switch (kind) {
@@ -100,6 +111,16 @@ export function says({ kind, statement }: Pick<Vouched, 'kind' | 'statement'>): 
     case 'tests': {
       const { result, 'https://cairn.internal/tests/v1': counted } = parsePredicate('tests', statement);
       return counted?.passed === undefined || counted.passed === null ? result.toLowerCase() : `${counted.passed} passed${counted.failed ? `, ${counted.failed} failed` : ''}`;
+    }
+    case 'spdx':
+      return count(parsePredicate('spdx', statement).packages.length, 'package');
+    case 'scan': {
+      const { vulnerabilities } = saysOf(statement) as Extract<ReturnType<typeof saysOf>, { kind: 'scan' }>;
+      return tally(vulnerabilities.map(({ severity }) => severity), 'vulnerability', 'vulnerabilities');
+    }
+    case 'findings': {
+      const { tool, findings } = parsePredicate('findings', statement);
+      return `${tool}: ${tally(findings.map(({ level }) => level), 'finding', 'findings')}`;
     }
     case 'notes':
       return count(parsePredicate('notes', statement).commits.length, 'commit');

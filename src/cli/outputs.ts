@@ -75,6 +75,10 @@ const backupPoint = { created: text, data: z.boolean(), log: z.object({ size: co
 export const outputs = {
   error: z.object({ error: z.object({ code: z.enum(Object.keys(errorCodes) as (keyof typeof errorCodes)[]), message: text, fix: text.nullable(), context: z.record(text, z.unknown()) }) }),
   init: z.object({ home: text, origin: text, policy: digest, trust: digest, person: text, people: z.array(text), found: z.array(text), hints: z.array(text), wrote: z.array(text) }),
+  attest: z.object({
+    application: text, release: digest,
+    statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count })),
+  }),
   'key-new': z.object({ name: text, path: text, publicKey: text, key: text }),
   'key-list': z.array(z.object({ name: text, path: text, key: text, fingerprint: digest, mine: z.boolean() })),
   release: z.object({

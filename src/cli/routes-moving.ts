@@ -9,6 +9,7 @@ const positional = <const P extends readonly { brief: string; placeholder: strin
 const reason = { reason: { kind: 'parsed', parse: String, brief: 'Why, for the record', optional: true } } as const;
 const number = (brief: string) => ({ kind: 'parsed', parse: numberParser, brief, optional: true }) as const;
 const flag = (brief: string) => ({ kind: 'boolean', brief, optional: true, withNegated: false }) as const;
+const report = (brief: string) => ({ kind: 'parsed', parse: String, brief, optional: true, variadic: true }) as const;
 const digest = text('Release digest or its first digits', 'digest');
 const environment = text('Environment', 'environment');
 
@@ -29,6 +30,17 @@ export const movingRoutes = {
     docs: { brief: 'Say, signed, that you want a release in an environment' },
     parameters: { flags: { ...json, ...reason, days: number('How long it holds; 7 where it is left out') }, positional: positional(digest, environment) },
     loader: () => import('./approve.ts').then((module) => module.approve),
+  }),
+  attest: buildCommand({
+    docs: { brief: 'Sign what other tools found out about a release: test results, findings, scans, bills of materials' },
+    parameters: {
+      flags: {
+        ...json, junit: report('JUnit XML: test results'), sarif: report('SARIF 2.1.0: findings'), osv: report('OSV-Scanner JSON: vulnerabilities'),
+        cyclonedx: report('CycloneDX 1.4 to 1.6 JSON: a bill of materials'), spdx: report('SPDX 2.3 JSON: a bill of materials'),
+      },
+      positional: { kind: 'array', parameter: text('Release, then reports whose form is recognised', 'reference FILE'), minimum: 1 },
+    },
+    loader: () => import('./attest.ts').then((module) => module.attest),
   }),
   rollback: buildCommand({
     docs: { brief: 'Switch back to the content before, configuration included' },

@@ -9,7 +9,7 @@ import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession } from './session.ts';
 
-const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'tests', 'approval', 'verdict', 'revocation', 'incident', 'drill']);
+const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'spdx', 'tests', 'scan', 'findings', 'approval', 'verdict', 'revocation', 'incident', 'drill']);
 const most = 10;
 
 /** All that a release is, and all that was said about it: verified on the way, but for the layers' bytes, which `verify` reads. */

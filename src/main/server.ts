@@ -94,7 +94,7 @@ async function reattach(ledger: OpenLedger, registry: Registry, cursor: string):
 }
 
 /** Statements that are attached to what they speak of, beside passed verdicts. An SBOM's subjects are components: it is found by the release's other statements. */
-const attached: ReadonlySet<string> = new Set([predicateTypes.provenance, predicateTypes.tests, predicateTypes.notes, predicateTypes.approval]);
+const attached: ReadonlySet<string> = new Set([predicateTypes.provenance, predicateTypes.tests, predicateTypes.notes, predicateTypes.approval, predicateTypes.scan, predicateTypes.findings]);
 
 /** The release room's Gateway over the runner's protocol, which takes exactly its own fields. */
 function gatewayOf(runner: RunnerClient): Gateway {

@@ -1,6 +1,7 @@
 import { CairnError } from '#core';
 
-const deepest = 32;
+/** Enough for manifests and what is in them. */
+const usualDepth = 32;
 const token = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/gy;
 const filler = /[^"{}[\]:,]*/gy;
 
@@ -11,7 +12,7 @@ const filler = /[^"{}[\]:,]*/gy;
  * @param fields names that may only stand in this spelling, except under a key of `free`
  * @throws CairnError `malformed-document`
  */
-export function parseUnambiguousJson(bytes: Uint8Array, what: string, fields: ReadonlySet<string>, free: ReadonlySet<string>): unknown {
+export function parseUnambiguousJson(bytes: Uint8Array, what: string, fields: ReadonlySet<string>, free: ReadonlySet<string>, deepest = usualDepth): unknown {
   let text: string;
   let value: unknown;
   try {

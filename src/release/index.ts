@@ -6,6 +6,7 @@ export {
 } from './document.ts';
 export type { DeliveryOptions } from './engine.ts';
 export { advance, states, type State } from './lifecycle.ts';
+export { saysOf } from './says.ts';
 export type { Moved } from './moved.ts';
 export { returns } from './plan.ts';
 export type {

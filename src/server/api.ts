@@ -5,7 +5,7 @@ import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateType
 import { asCairnError, CairnError, parseDigest, sha256, type CairnError as Failure } from '#core';
 import type { OpenLedger } from '#ledger';
 import { environmentOf, personOf, policyDigest } from '#policy';
-import type { Delivery, Registry, SignedStatement } from '#release';
+import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
@@ -42,7 +42,9 @@ const count = z.coerce.number().int().nonnegative();
 const patienceMs = 20_000;
 
 /** What people and builders write by themselves; everything else is asked for and recorded by the server. */
-const taken: ReadonlySet<string> = new Set([predicateTypes.provenance, predicateTypes.sbom, predicateTypes.tests, predicateTypes.notes, predicateTypes.approval]);
+const taken: ReadonlySet<string> = new Set([
+  predicateTypes.provenance, predicateTypes.sbom, predicateTypes.spdx, predicateTypes.tests, predicateTypes.scan, predicateTypes.findings, predicateTypes.notes, predicateTypes.approval,
+]);
 
 export function api(options: ApiOptions): Hono {
   const { ledger, delivery, registry, secrets } = options;
@@ -126,6 +128,8 @@ export function api(options: ApiOptions): Hono {
     const statement = parseStatement(payloadOf(signed.envelope));
     const { predicateType } = statement;
     if (!taken.has(predicateType)) throw new CairnError('refused', `statements of the type ${predicateType} are not taken here`);
+    // One whose form is not that of its type would stop every later decision about the release.
+    saysOf(statement);
     if (predicateType !== predicateTypes.approval) return;
     const { by } = parsePredicate('approval', statement);
     if (personOf(await ledger.policy(), signed.key)?.name !== by) throw new CairnError('unauthorized', `the approval says it is by ${by}, its key says otherwise`, { fix: 'Sign with your own key' });
@@ -152,11 +156,25 @@ async function readSigned(context: Context): Promise<SignedStatement> {
   return { envelope, key };
 }
 
+/** The largest request, in bytes: a bill of materials of tens of thousands of packages fits. */
+const largestRequest = 48 << 20;
+
+/** Read up to the limit and no further, whatever the headers say or leave out: memory is ours to bound. */
 async function body(context: Context): Promise<unknown> {
-  if (Number(context.req.header('content-length') ?? Number.NaN) > 16 << 20) throw new CairnError('malformed-document', 'the request is larger than 16 MiB');
-  return context.req.json().catch(() => {
-    throw new CairnError('malformed-document', 'the request is not JSON');
-  });
+  const tooLarge = () => new CairnError('malformed-document', `the request is larger than ${largestRequest >> 20} MiB`, { fix: 'Attest what is smaller, such as packages without their files' });
+  if (Number(context.req.header('content-length') ?? 0) > largestRequest) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of context.req.raw.body ?? []) {
+    size += chunk.byteLength;
+    if (size > largestRequest) throw tooLarge();
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (cause) {
+    throw new CairnError('malformed-document', 'the request is not JSON', { cause });
+  }
 }
 
 function read<T>(schema: z.ZodType<T>, value: unknown): T {

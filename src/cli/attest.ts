@@ -1,0 +1,70 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename, resolve as pathOf } from 'node:path';
+import { importReport, largestReport, makeStatement, reportFormats, signEnvelope, subjectOf, type ReportFormat, type Statement } from '#attest';
+import { CairnError, type Digest } from '#core';
+import type { ReleaseDocument } from '#release';
+import { spkiOf } from '#sign';
+import type { Context, System } from './context.ts';
+import { says } from './evidence.ts';
+import { row, run, short, type CommonFlags } from './output.ts';
+import { resolve } from './reference.ts';
+import { openSession, ownSigner, persist, personName } from './session.ts';
+
+export type AttestFlags = CommonFlags & { readonly [F in ReportFormat]?: readonly string[] };
+
+interface Report {
+  readonly file: string;
+  readonly format: ReportFormat | undefined;
+}
+
+/**
+ * Signs what other tools found out about a release: each report becomes a statement, logged and attached. Every report is read before the
+ * first one is signed, so that one that is refused leaves nothing half said.
+ */
+export async function attest(this: Context, flags: AttestFlags, reference: string, ...files: string[]): Promise<void> {
+  await run(this, flags, async () => {
+    const { system } = this;
+    const reports = reportsOf(flags, files);
+    if (reports.length === 0) throw new CairnError('usage', 'there is nothing to attest', { fix: 'cairn attest DIGEST FILE: a report of JUnit, SARIF, OSV-Scanner, CycloneDX or SPDX' });
+    const imported = [];
+    for (const { file, format } of reports) imported.push(await importReport(basename(file), await read(system, file), format));
+    const session = await openSession(system);
+    const { application, release } = await persist(system, () => resolve(system, session, reference));
+    const document = await persist(system, () => session.api.document(application, release));
+    const signer = await ownSigner(system, session.home);
+    const key = spkiOf(signer.publicKey).toString('base64');
+    const statements = [];
+    for (const { kind, format, predicateType, predicate, report } of imported) {
+      const statement = { predicateType, subject: subjectsOf(kind, application, release, document), predicate };
+      const envelope = signEnvelope(makeStatement(statement), signer);
+      const { digest, logIndex } = await persist(system, () => session.api.addStatement(application, { envelope, key }));
+      const said = says({ kind, statement });
+      if (!flags.json) row(this, kind, said, `by ${personName(system)}`, `logged ${logIndex}`);
+      statements.push({ kind, format, predicateType, report, says: said, statement: digest, logIndex });
+    }
+    if (!flags.json) row(this, 'attested', `${application} ${short(release)}`);
+    return { application, release, statements };
+  });
+}
+
+function reportsOf(flags: AttestFlags, files: readonly string[]): Report[] {
+  return [...reportFormats.flatMap((format) => (flags[format] ?? []).map((file) => ({ file, format }))), ...files.map((file) => ({ file, format: undefined }))];
+}
+
+async function read(system: System, file: string): Promise<Buffer> {
+  const path = pathOf(system.directory, file);
+  try {
+    const { size } = await stat(path);
+    if (size > largestReport) throw new CairnError('malformed-document', `${file} has ${size} bytes, more than the ${largestReport} allowed`, { fix: 'Have the tool write less, such as packages without their files' });
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof CairnError) throw cause;
+    throw new CairnError('not-found', `${file} cannot be read: ${(cause as Error).message}`, { cause, fix: 'Give the path of a report' });
+  }
+}
+
+/** A bill is of the components, so that whoever sees an image finds it; what was found out is of the release as well. */
+function subjectsOf(kind: string, application: string, release: Digest, document: ReleaseDocument): Statement['subject'] {
+  const components = document.components.map((one) => subjectOf(one.name, one.digest));
+  return kind === 'sbom' || kind === 'spdx' ? components : [subjectOf(application, release), ...components];
+}
