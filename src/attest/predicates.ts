@@ -78,6 +78,8 @@ const rule = z.strictObject({
   cause: z.enum(['absent', 'unmet', 'unreachable', 'throttled']).optional(),
   /** Envelopes that it rests on, or that came nearest. */
   evidence: z.array(digest).optional(),
+  /** It did not hold, and a break-glass let the promotion pass it. */
+  waived: z.literal(true).optional(),
 });
 /** All that a decision rests on beside statements: with them and the statements of `evidenceSet` it can be made again, years later. */
 const facts = z.strictObject({
@@ -94,8 +96,11 @@ const facts = z.strictObject({
   revoked: z.strictObject({ by: text, reason: text }).nullable(),
   revokedKeys: z.array(z.strictObject({ key: spki, after: count.nullable(), by: text, reason: text })),
   revokedPackages: z.array(z.strictObject({ purl: text, by: text, reason: text })),
+  /** The newest that no promotion has used; whether it holds is counted from the statements. */
   breakGlass: z.strictObject({ envelope: digest, by: text, reason: text, expires: seconds }).nullable(),
   debts: z.array(z.strictObject({ envelope: digest, release: digest, by: text, reason: text })),
+  /** Open ones of the release, by their place in the log. */
+  incidents: z.array(z.strictObject({ logIndex: count, environment: name, code: z.string(), owner: text.nullable() })).optional(),
   witnessed: z.strictObject({ size: count, witnesses: z.array(text) }).nullable(),
   sources: z.array(z.strictObject({ name: text, state: z.enum(['unreachable', 'throttled']), detail: text })),
   schema: z.strictObject({ version: z.int().nullable(), minimum: z.int(), maximum: z.int() }).nullable(),

@@ -1,5 +1,5 @@
 import { verify, type KeyObject } from 'node:crypto';
-import { CairnError } from '#core';
+import { malformed, verificationFailed } from '#core';
 import { spkiOf, type Signer } from '#sign';
 import { algorithms, keyId, parseNote, signatureLine } from './note.ts';
 
@@ -60,20 +60,20 @@ export function readCheckpoint(note: string, log: LogVerifier): Checkpoint {
   const [origin, size, root, ...rest] = text.split('\n');
   const hash = Buffer.from(root ?? '', 'base64');
   if (rest.length !== 1 || rest[0] !== '' || !/^(0|[1-9][0-9]{0,15})$/.test(size ?? '') || hash.byteLength !== 32 || hash.toString('base64') !== root) {
-    throw new CairnError('malformed-document', 'not a checkpoint');
+    throw malformed('checkpoint-malformed', 'not a checkpoint');
   }
-  if (origin !== log.origin) throw new CairnError('verification-failed', `the checkpoint is of the log ${origin}, not of ${log.origin}`);
+  if (origin !== log.origin) throw verificationFailed('checkpoint-origin', `the checkpoint is of the log ${origin}, not of ${log.origin}`);
   const find = (name: string, id: Buffer) => signatures.find((one) => one.name === name && one.id === id.subarray(0, 4).toString('hex'));
   const own = find(origin, logIdOf(origin, log.log));
   if (own === undefined || !verify(null, Buffer.from(text), log.log, own.signature)) {
-    throw new CairnError('verification-failed', `the checkpoint is not signed by the key of ${origin}`);
+    throw verificationFailed('checkpoint-signature', `the checkpoint is not signed by the key of ${origin}`);
   }
   const name = timeKeyName(origin);
   const stamp = find(name, keyId(name, algorithms.cosignature, rawKey(log.time)));
-  if (stamp?.signature.byteLength !== 72) throw new CairnError('verification-failed', 'the checkpoint carries no time of its log');
+  if (stamp?.signature.byteLength !== 72) throw verificationFailed('checkpoint-time', 'the checkpoint carries no time of its log');
   const time = Number(stamp.signature.readBigUInt64BE());
   if (!verify(null, cosigned(text, time), log.time, stamp.signature.subarray(8))) {
-    throw new CairnError('verification-failed', "the checkpoint's time is not signed by its log");
+    throw verificationFailed('checkpoint-time', "the checkpoint's time is not signed by its log");
   }
   return { size: Number(size), root: hash, time, note };
 }

@@ -1,4 +1,4 @@
-import { CairnError, sha256 } from '#core';
+import { malformed, sha256 } from '#core';
 
 // C2SP signed-note: a text ending in a newline, an empty line, then signature lines `— name base64(keyID4 || signature)`.
 
@@ -21,15 +21,15 @@ export function signatureLine(name: string, id: Buffer, signature: Uint8Array): 
 /** @throws CairnError `malformed-document`. Bounded: a note comes from whoever answers at the log's address. */
 export function parseNote(note: string): Note {
   const end = note.lastIndexOf('\n\n');
-  if (note.length > 65_536 || end < 0 || !note.endsWith('\n')) throw new CairnError('malformed-document', 'not a signed note');
+  if (note.length > 65_536 || end < 0 || !note.endsWith('\n')) throw malformed('checkpoint-malformed', 'not a signed note');
   const signatures = note.slice(end + 2, -1).split('\n').map((line) => {
     const match = /^\u2014 ([^\s+]+) ([A-Za-z0-9+/]+={0,2})$/.exec(line);
     const bytes = Buffer.from(match?.[2] ?? '', 'base64');
     if (match?.[1] === undefined || bytes.byteLength < 5 || bytes.toString('base64') !== match[2]) {
-      throw new CairnError('malformed-document', 'a signature line of the note is malformed');
+      throw malformed('checkpoint-malformed', 'a signature line of the note is malformed');
     }
     return { name: match[1], id: bytes.subarray(0, 4).toString('hex'), signature: bytes.subarray(4) };
   });
-  if (signatures.length > 32) throw new CairnError('malformed-document', 'the note has more than 32 signatures');
+  if (signatures.length > 32) throw malformed('checkpoint-malformed', 'the note has more than 32 signatures');
   return { text: note.slice(0, end + 1), signatures };
 }

@@ -98,7 +98,7 @@ test('soaking counts from the first confirmation, to the second, and says when i
   const rule = (minutes: number) => ({ kind: 'soak', environment: 'staging', minutes, blocksRollback: false }) as const;
   assert.equal(gate(rule(10))?.passed, true);
   const early = gate(rule(11));
-  assert.deepEqual([early?.passed, early?.found, early?.nearest], [false, 'in staging 10 of 11 minutes', 'opens at 1970-01-01 00:21 UTC']);
+  assert.deepEqual([early?.passed, early?.found, early?.nearest], [false, 'is not yet in staging for 11 minutes', 'opens at 1970-01-01 00:21 UTC']);
   assert.equal(gate(rule(1), { confirmedIn: [] })?.passed, false);
 });
 

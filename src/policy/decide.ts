@@ -1,7 +1,7 @@
 import type { RuleResult } from '#attest';
 import { CairnError, type Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
-import { judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
+import { judgeDebts, judgeIncidents, judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
 import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeRebuilt, judgeSbom, judgeSoak, judgeTests, judgeWitnessed, type Bench } from './rules.ts';
 
@@ -17,6 +17,8 @@ export interface Decision {
 export interface Judged {
   readonly result: RuleResult;
   readonly evidence: readonly Digest[];
+  /** Seconds since 1970 at which time alone could change the result. */
+  readonly until: number | undefined;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface Judged {
 export function decide(policy: Policy, evidence: Evidence, question: Question): Decision {
   const environment = environmentOf(policy, question.environment);
   const judged = [
-    ...(question.direction === 'promote' ? [judgeQuarantine(evidence, question)] : []),
+    ...(question.direction === 'promote' ? [judgeQuarantine(evidence, question), ...judgeIncidents(evidence), ...judgeDebts(evidence, question)] : []),
     ...judgeRevocation(evidence),
     ...environment.rules.map((rule) => judge({ policy, evidence, question }, rule)),
     ...judgeSchema(evidence, question),
@@ -37,8 +39,14 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
     passed: binding.every(({ result }) => result.passed),
     rules: judged.map(({ result }) => result),
     evidence: [...new Set(judged.flatMap(({ evidence: used }) => used))],
-    validUntil: null,
+    validUntil: earliest(judged, question.time),
   };
+}
+
+/** The first moment at which asking again could answer something else though nothing was logged. */
+function earliest(judged: readonly Judged[], time: number): number | null {
+  const ends = judged.flatMap(({ until }) => (until === undefined || until <= time ? [] : [until]));
+  return ends.length === 0 ? null : Math.min(...ends);
 }
 
 function judge(bench: Bench, rule: Rule): Judged {

@@ -46,6 +46,7 @@ export type Says =
   | { readonly kind: 'scan'; readonly scanner: string; readonly finished: number | null; readonly vulnerabilities: readonly Vulnerability[] }
   | { readonly kind: 'findings'; readonly tool: string; readonly findings: readonly { readonly rule: string; readonly level: 'none' | 'note' | 'warning' | 'error' }[] }
   | { readonly kind: 'approval'; readonly application: string; readonly environment: string; readonly by: string; readonly expires: number }
+  | { readonly kind: 'break-glass'; readonly application: string; readonly environment: string; readonly by: string; readonly reason: string; readonly expires: number }
   /** Somebody signed the digest and said no more (`cosign sign`). */
   | { readonly kind: 'signature' };
 

@@ -1,18 +1,13 @@
-import { parsePredicate, predicateTypes, subjectDigests, type Bundle } from '#attest';
+import { subjectDigests, type Bundle } from '#attest';
 import type { Digest } from '#core';
 import type { Evidence, EvidenceStatement } from '#policy';
 import type { ReleaseDocument } from './document.ts';
-import { isQuarantined } from './plan.ts';
+import { componentsOf, gatherFacts } from './facts.ts';
 import type { Ledger, Logged, Timeline } from './ports.ts';
-import { saysOf } from './says.ts';
+import { aboutComponents, aboutEither, aboutRelease, saysOf } from './says.ts';
 
 /** Verifies a bundle from its bytes. @throws CairnError `verification-failed` */
 export type Verifier = (bundle: Bundle, key: string) => { readonly time: number };
-
-const { provenance, tests, approval, sbom, spdx, scan, findings } = predicateTypes;
-const ofReleases = [provenance, tests, approval, scan, findings];
-const ofComponents = [sbom, spdx];
-const ofEither = [scan, findings];
 
 /**
  * Gathers what the gate may weigh. Every statement is verified again from its bytes, signature and log proof, at every
@@ -21,45 +16,27 @@ const ofEither = [scan, findings];
 export async function gatherEvidence(options: {
   ledger: Ledger; verify: Verifier; document: ReleaseDocument; release: Digest; content: Digest; timeline: Timeline; schema: Evidence['schema'];
 }): Promise<Evidence> {
-  const { ledger, verify, document, release, content, timeline, schema } = options;
-  const components = [...new Set(document.components.map(({ digest }) => digest))];
-  const own = new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
-  const ownAlone = ({ statement }: Logged) => subjectDigests(statement).every((one) => own.has(one));
-  const found = new Map<Digest, Logged>();
-  for (const type of ofReleases) for (const one of await ledger.about(release, type)) found.set(one.digest, one);
-  for (const component of components) {
-    for (const type of ofComponents) for (const one of await ledger.about(component, type)) found.set(one.digest, one);
-    // What was found in another release with one of these components may be in its other ones.
-    for (const type of ofEither) for (const one of await ledger.about(component, type)) if (ownAlone(one)) found.set(one.digest, one);
-  }
-  const statements: EvidenceStatement[] = [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex).flatMap((logged) => {
-    const { time } = verify(logged.bundle, logged.key);
-    const says = saysOf(logged.statement);
-    return says === undefined ? [] : [{ envelope: logged.digest, predicateType: logged.statement.predicateType, subjects: subjectDigests(logged.statement), signer: { kind: 'key', key: logged.key }, logIndex: logged.logIndex, time, says }];
-  });
-  const revocation = timeline.revoked.includes(release) ? (await ledger.about(release, predicateTypes.revocation))[0] : undefined;
-  return {
-    release,
-    application: document.application,
-    commit: document.source.commit,
-    source: document.source.uri,
-    changes: document.source.changes ?? null,
-    components,
-    since: statements.find(({ says }) => says.kind === 'provenance')?.time ?? null,
-    statements,
-    confirmedIn: [...(await ledger.confirmedIn(document.application, release))],
-    quarantined: isQuarantined(timeline, { release, content }),
-    revoked: revocation === undefined ? null : pick(parsePredicate('revocation', revocation.statement)),
-    revokedKeys: [],
-    revokedPackages: [],
-    breakGlass: null,
-    debts: [],
-    witnessed: null,
-    sources: [],
-    schema,
-  };
+  const { ledger, verify, document, release } = options;
+  const logged = await loggedAbout(ledger, release, document);
+  const statements = logged.flatMap((one) => weighable(one, verify(one.bundle, one.key).time));
+  return { ...(await gatherFacts({ ...options, statements })), statements };
 }
 
-function pick({ by, reason }: { by: string; reason: string }): { by: string; reason: string } {
-  return { by, reason };
+async function loggedAbout(ledger: Ledger, release: Digest, document: ReleaseDocument): Promise<Logged[]> {
+  const found = new Map<Digest, Logged>();
+  const own = new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
+  for (const type of aboutRelease) for (const one of await ledger.about(release, type)) found.set(one.digest, one);
+  for (const component of componentsOf(document)) {
+    for (const type of aboutComponents) for (const one of await ledger.about(component, type)) found.set(one.digest, one);
+    // What was found in another release with one of these components may be in its other ones.
+    for (const type of aboutEither) for (const one of await ledger.about(component, type)) if (subjectDigests(one.statement).every((of) => own.has(of))) found.set(one.digest, one);
+  }
+  return [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex);
+}
+
+/** Nothing where no rule reads such a statement. */
+function weighable(logged: Logged, time: number): EvidenceStatement[] {
+  const { digest, statement, key, logIndex } = logged;
+  const says = saysOf(statement);
+  return says === undefined ? [] : [{ envelope: digest, predicateType: statement.predicateType, subjects: subjectDigests(statement), signer: { kind: 'key', key }, logIndex, time, says }];
 }

@@ -1,6 +1,11 @@
 import { parsePredicate, predicateTypes, type PredicateOf, type Statement } from '#attest';
 import type { BilledPackage, Says, Severity } from '#policy';
 
+/** Predicates that the gate weighs where they are about the release; bills of materials are about its components, what was found about either. */
+export const aboutRelease: readonly string[] = [predicateTypes.provenance, predicateTypes.tests, predicateTypes.approval, predicateTypes.breakGlass, predicateTypes.scan, predicateTypes.findings];
+export const aboutComponents: readonly string[] = [predicateTypes.sbom, predicateTypes.spdx];
+export const aboutEither: readonly string[] = [predicateTypes.scan, predicateTypes.findings];
+
 /**
  * The facts that a rule reads of a statement; undefined for a type that no rule reads. Nothing here believes anything: who signed is judged
  * elsewhere. @throws CairnError `malformed-document` where the predicate has not the form of its type
@@ -26,6 +31,10 @@ export function saysOf(statement: Statement): Says | undefined {
     case predicateTypes.findings: {
       const { tool, findings } = parsePredicate('findings', statement);
       return { kind: 'findings', tool, findings: findings.map(({ rule, level }) => ({ rule, level })) };
+    }
+    case predicateTypes.breakGlass: {
+      const { application, environment, by, reason, expires } = parsePredicate('breakGlass', statement);
+      return { kind: 'break-glass', application, environment, by, reason, expires: Date.parse(expires) / 1000 };
     }
     case predicateTypes.approval: {
       const { application, environment, by, expires } = parsePredicate('approval', statement);

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { envelopeDigest, pae, parseStatement, payloadOf, verifyEnvelope, type Bundle, type Statement } from '#attest';
-import { CairnError, type Digest } from '#core';
+import { verificationFailed, type CairnError, type Digest, type Reason } from '#core';
 import { entryBody, inclusionRoot, leafHash, logIdOf, readCheckpoint, type LogVerifier } from '#log';
 import { keyHint } from '#sign';
 
@@ -31,21 +31,21 @@ export function verifyBundle(bundle: Bundle, options: VerifyOptions): Verified {
   const envelope = bundle.dsseEnvelope;
   const { hint } = bundle.verificationMaterial.publicKey;
   const [spki, key] = findKey(hint, options.keys);
-  if (!verifyEnvelope(envelope, key)) throw failed('the signature does not belong to the statement');
+  if (!verifyEnvelope(envelope, key)) throw failed('signature-invalid', 'the signature does not belong to the statement');
 
   const [entry] = bundle.verificationMaterial.tlogEntries;
   const { log } = options;
-  if (entry.logId.keyId !== logIdOf(log.origin, log.log).toString('base64')) throw failed('the entry is of an unknown log');
+  if (entry.logId.keyId !== logIdOf(log.origin, log.log).toString('base64')) throw failed('log-unknown', 'the entry is of an unknown log');
   const body = entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, Buffer.from(spki, 'base64'));
-  if (body.toString('base64') !== entry.canonicalizedBody) throw failed('the log entry is of another statement');
+  if (body.toString('base64') !== entry.canonicalizedBody) throw failed('entry-mismatch', 'the log entry is of another statement');
 
   const proof = entry.inclusionProof;
   const checkpoint = readCheckpoint(proof.checkpoint.envelope, log);
   const sameTree = proof.treeSize === String(checkpoint.size) && proof.rootHash === checkpoint.root.toString('base64') && proof.logIndex === entry.logIndex;
-  if (!sameTree) throw failed('the inclusion proof is of another tree than the checkpoint');
+  if (!sameTree) throw failed('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   const hashes = proof.hashes.map((hash) => Buffer.from(hash, 'base64'));
   const root = inclusionRoot(leafHash(body), Number(entry.logIndex), checkpoint.size, hashes);
-  if (root?.equals(checkpoint.root) !== true) throw failed('the inclusion proof does not lead to the checkpoint');
+  if (root?.equals(checkpoint.root) !== true) throw failed('proof-invalid', 'the inclusion proof does not lead to the checkpoint');
 
   const statement = parseStatement(payloadOf(envelope));
   return Object.freeze({ statement, envelope: envelopeDigest(envelope), key: spki, logIndex: Number(entry.logIndex), time: checkpoint.time });
@@ -56,9 +56,9 @@ function findKey(hint: string, keys: readonly string[]): [string, KeyObject] {
     const key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
     if (keyHint(key) === hint) return [spki, key];
   }
-  throw failed('it is signed by an unknown key');
+  throw failed('unknown-key', 'it is signed by an unknown key');
 }
 
-function failed(why: string): CairnError {
-  return new CairnError('verification-failed', `the bundle is refused: ${why}`);
+function failed(reason: Reason, why: string): CairnError {
+  return verificationFailed(reason, `the bundle is refused: ${why}`);
 }

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, subjectDigests, verifyEnvelope, type Envelope } from '#attest';
-import { CairnError, canonicalJson, digestOf, isDigest, type Digest } from '#core';
+import { CairnError, canonicalJson, digestOf, isDigest, verificationFailed, type Digest } from '#core';
 import type { LogVerifier } from '#log';
 
 // cairn.trust.json: what a clone needs to believe nothing but mathematics. Version 1 is taken on first use, from the
@@ -81,7 +81,7 @@ function walk(trustFile: TrustFile): Trust[] {
 
 /** One step: the envelopes all carry the same next version and enough distinct rotation keys, or the recovery key, signed it. */
 function rotate(before: Trust, envelopes: readonly Envelope[]): Trust {
-  const refuse = (why: string) => new CairnError('verification-failed', `the rotation of trust after version ${before.version} is refused: ${why}`);
+  const refuse = (why: string) => verificationFailed('rotation-invalid', `the rotation of trust after version ${before.version} is refused: ${why}`);
   const payloads = new Set(envelopes.map((envelope) => envelope.payload));
   const [first] = envelopes;
   if (first === undefined || payloads.size !== 1) throw refuse('its signatures are over different texts');

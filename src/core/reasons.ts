@@ -1,0 +1,30 @@
+import { CairnError, type ErrorDetails } from './errors.ts';
+
+/**
+ * Why a document was not believed: the finer, stable word beside the codes `verification-failed` and `malformed-document`, in
+ * `context.reason`. Rooms below and above `verify` give reasons, hence the union stands here. A test that refuses for another
+ * reason than the one it was written for has found nothing.
+ */
+export type Reason =
+  // The form of a document.
+  | 'too-large' | 'too-deep' | 'not-json' | 'duplicate-key' | 'bundle-malformed' | 'bundle-version' | 'statement-malformed' | 'payload-type' | 'root-malformed'
+  // Who signed what.
+  | 'unknown-key' | 'unsupported-key' | 'signature-invalid' | 'signature-count' | 'certificate-malformed' | 'certificate-chain' | 'certificate-untrusted' | 'certificate-time' | 'sct-invalid'
+  | 'identity-mismatch' | 'issuer-mismatch' | 'subject-mismatch' | 'predicate-mismatch' | 'digest-mismatch'
+  // When.
+  | 'timestamp-missing' | 'timestamp-invalid' | 'timestamp-twice'
+  // In which log.
+  | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid'
+  | 'checkpoint-malformed' | 'checkpoint-origin' | 'checkpoint-signature' | 'checkpoint-time'
+  // The chain of trust files.
+  | 'rotation-invalid';
+
+/** It can be read, but it must not be believed. */
+export function verificationFailed(reason: Reason, message: string, details: ErrorDetails = {}): CairnError {
+  return new CairnError('verification-failed', message, { ...details, context: { ...details.context, reason } });
+}
+
+/** It cannot be read, or not in one way only. */
+export function malformed(reason: Reason, message: string, details: ErrorDetails = {}): CairnError {
+  return new CairnError('malformed-document', message, { ...details, context: { ...details.context, reason } });
+}
