@@ -153,6 +153,8 @@ test('a rotation by fewer keys than asked, by one key twice, or by strangers is 
   const doubled: Trust = { ...genesis, rotation: { threshold: 2, keys: [spki(ada), spki(ada)] }, recovery: null };
   assert.throws(() => currentTrust({ genesis: doubled, rotations: [rotation({ ...doubled, version: 2 }, [ada, ada])] }), refused);
   // The keys that a version brings along do not vouch for it.
+  const zoe = generateSigner('ecdsa');
+  assert.throws(() => currentTrust({ genesis, rotations: [rotation({ ...second, rotation: { threshold: 2, keys: [spki(eve), spki(zoe)] } }, [eve, zoe])] }), refused);
   assert.throws(() => currentTrust({ genesis, rotations: [rotation({ ...third, version: 2 }, [eve])] }), refused);
 });
 

@@ -108,6 +108,7 @@ test('approvals count people, not keys or signatures, and who asks is one', () =
   const approval = (name: string, key: string, change: object = {}) => ({ ...provenance, signer: by(key), says: { kind: 'approval', application: 'shop', environment: 'production', by: name, expires: 1201, ...change } }) as EvidenceStatement;
   const found = (...statements: EvidenceStatement[]) => gate(rule, { statements }, people);
   assert.equal(found(approval('eve', 'ZXZl'), approval('eve', 'ZXZlMg=='))?.found, 'release: 2 of 3 people (ada, eve)');
+  assert.equal(found(approval('eve', 'ZXZl'), approval('eve', 'ZXZlMg=='))?.passed, false);
   assert.match(found(approval('bob', 'Ym9i'))?.nearest ?? '', /bob, who is no release/);
   assert.match(found(approval('eve', 'ZXZl', { expires: 1200 }))?.nearest ?? '', /expired/);
   assert.match(found(approval('ada', 'ZXZl'))?.nearest ?? '', /says it is by ada/);
