@@ -39,11 +39,11 @@ export class ArchiveWriter {
     this.#written.catch(() => {});
   }
 
-  /** For our eyes only from its first byte on: a backup holds keys. @throws CairnError `usage` where the name is taken */
-  static async create(path: string): Promise<ArchiveWriter> {
+  /** For our eyes only from its first byte on, unless it is said otherwise: a backup holds keys. @throws CairnError `usage` where the name is taken */
+  static async create(path: string, mode = 0o600): Promise<ArchiveWriter> {
     await refuseTaken(path);
     const temporary = `${path}.tmp-${randomBytes(6).toString('hex')}`;
-    const file = await open(temporary, 'wx', 0o600).catch((cause: unknown) => {
+    const file = await open(temporary, 'wx', mode).catch((cause: unknown) => {
       throw new CairnError('usage', `${path} can't be written: ${(cause as Error).message}`, { cause, fix: 'Name a file in a folder that exists and is yours' });
     });
     return new ArchiveWriter(path, temporary, file);

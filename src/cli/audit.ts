@@ -18,8 +18,13 @@ const mostFindings = 200;
  * Everything, from the bytes that rest on the disk: the log and its checkpoints, every envelope and who may have signed it, the index
  * against the log, every blob, the runner's journal. Asks no server, so that it needs none to be believed.
  */
-export async function audit(this: Context, flags: CommonFlags): Promise<void> {
+export async function audit(this: Context, flags: CommonFlags & { readonly capsule?: string }, reference?: string): Promise<void> {
   await run(this, flags, async () => {
+    if (flags.capsule !== undefined) {
+      const { auditCapsule } = await import('./audit-capsule.ts');
+      return auditCapsule(this, flags.json, flags.capsule, reference);
+    }
+    if (reference !== undefined) throw new CairnError('usage', 'everything is audited, not one release', { fix: `cairn verify ${reference}, or cairn audit --capsule FILE ${reference}` });
     const { system } = this;
     const start = system.clock.elapsed();
     const home = await openHome(system.home);

@@ -71,6 +71,23 @@ gc satisfies z.ZodType<GcAnswer>;
 
 const backupPoint = { created: text, data: z.boolean(), log: z.object({ size: count, root: hex.nullable() }) };
 
+const capsuleVerified = z.object({
+  application: text, release: digest, origin: text,
+  trust: z.object({ digest, from: z.enum(['given', 'capsule']).meta({ description: 'capsule: its own, which proves nothing about who made it' }) }),
+  checkpoint: z.object({ size: count, root: hex, time: seconds }),
+  statements: z.array(z.object({ kind: text, predicateType: text, envelope: digest, logIndex: count, time: seconds, path: text })),
+  policies: z.array(z.object({ version: count, digest, from: count })),
+  verdicts: z.array(z.object({
+    envelope: digest, logIndex: count, environment: text, revision: count, direction: z.enum(['promote', 'rollback']), result: z.enum(['PASSED', 'FAILED']), policy: count,
+    decided: z.boolean().meta({ description: 'Made again from the evidence, with the same result; false for a verdict from before verdicts said what they rest on' }),
+    weighed: count, later: count, unproven: z.array(text).meta({ description: "What rests on the record key's word alone" }),
+  })),
+  without: count.meta({ description: 'Layers and other blobs that the release names and the capsule leaves out' }),
+});
+const capsuleWritten = z.object({
+  file: text, bytes: count, files: count, application: text, release: digest, statements: count, verdicts: count, policies: count, checkpoint: z.object({ size: count, root: hex }),
+});
+
 /** By command, its words joined with a dash. `error` is what every command prints where it fails. */
 export const outputs = {
   error: z.object({ error: z.object({ code: z.enum(Object.keys(errorCodes) as (keyof typeof errorCodes)[]), message: text, fix: text.nullable(), context: z.record(text, z.unknown()) }) }),
@@ -125,14 +142,20 @@ export const outputs = {
     })),
     evidence: z.object({ kinds: setChange, people: setChange }),
   }),
-  verify: z.object({
-    application: text, release: digest, statements: z.array(z.object({ predicateType: text, signer: text, logIndex: count, time: seconds, envelope: digest, attached: z.boolean() })), checkpoint: count, root: hex,
-    strangers: count, manifests: count, blobs: z.object({ count, bytes: count }),
-  }),
-  audit: z.object({
-    origin: text, entries: count, checkpoints: count, root: hex.nullable(), statements: count, verdicts: count, revisions: count, blobs: count, bytes: count, manifests: count, journal: count, milliseconds: count,
-    findings: z.array(z.object({ what: text, fix: text })),
-  }),
+  verify: z.union([
+    z.object({
+      application: text, release: digest, statements: z.array(z.object({ predicateType: text, signer: text, logIndex: count, time: seconds, envelope: digest, attached: z.boolean() })), checkpoint: count, root: hex,
+      strangers: count, manifests: count, blobs: z.object({ count, bytes: count }),
+    }),
+    capsuleVerified,
+  ]).meta({ description: 'Of a release; with --capsule, of a capsule' }),
+  audit: z.union([
+    z.object({
+      origin: text, entries: count, checkpoints: count, root: hex.nullable(), statements: count, verdicts: count, revisions: count, blobs: count, bytes: count, manifests: count, journal: count, milliseconds: count,
+      findings: z.array(z.object({ what: text, fix: text })),
+    }),
+    capsuleWritten,
+  ]).meta({ description: 'Of everything; with --capsule, what was written' }),
   logs: z.object({ time: text, stream: text, application: text, environment: text, component: text, release: digest, content: digest, pid: z.int(), line: text }).meta({ description: 'One such document a line' }),
   backup: z.object({ file: text, bytes: count, files: count, kind: z.literal('cairn-backup'), version: z.literal(1), cairn: text, origin: text, home: text, journal: count, ...backupPoint }),
   restore: z.object({ home: text, files: count, created: text, log: z.object({ entries: count, root: hex.nullable() }), data: z.boolean(), unpacked: count }),

@@ -17,8 +17,11 @@ export const lookingRoutes = {
     loader: () => import('./status.ts').then((module) => module.status),
   }),
   verify: buildCommand({
-    docs: { brief: 'Verify a release from its bytes: statements, signatures, log proofs' },
-    parameters: { flags: json, positional: positional(reference) },
+    docs: { brief: 'Verify a release from its bytes: statements, signatures, log proofs; or a capsule, with nothing else at hand' },
+    parameters: {
+      flags: { ...json, capsule: said('File that cairn audit --capsule wrote, in the place of a release'), trust: said('cairn.trust.json to hold a capsule to; otherwise the one at hand'), trustCapsule: yes('Take the trust that the capsule brings along: as good as where you got it') },
+      positional: { kind: 'tuple', parameters: [{ ...reference, optional: true }] },
+    },
     loader: () => import('./verify.ts').then((module) => module.verify),
   }),
   show: buildCommand({
@@ -56,8 +59,8 @@ export const lookingRoutes = {
     loader: () => import('./logs.ts').then((module) => module.logs),
   }),
   audit: buildCommand({
-    docs: { brief: 'Check everything from its bytes: log, signatures, index, blobs, journal' },
-    parameters: { flags: json },
+    docs: { brief: 'Check everything from its bytes: log, signatures, index, blobs, journal; or write what others need to decide again' },
+    parameters: { flags: { ...json, capsule: said('File to write: one release with evidence, proofs, policy and verdicts') }, positional: { kind: 'tuple', parameters: [{ ...reference, optional: true }] } },
     loader: () => import('./audit.ts').then((module) => module.audit),
   }),
   backup: buildCommand({

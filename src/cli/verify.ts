@@ -12,6 +12,12 @@ import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession, readDefinition, type Session } from './session.ts';
 
+interface VerifyFlags extends CommonFlags {
+  readonly capsule?: string;
+  readonly trust?: string;
+  readonly trustCapsule: boolean;
+}
+
 /** What came of evidence, and none itself. */
 const recorded: ReadonlySet<string> = new Set(['request', 'intent', 'outcome']);
 
@@ -20,8 +26,15 @@ const recorded: ReadonlySet<string> = new Set(['request', 'intent', 'outcome']);
  * checkpoint remembered here, the index against the digest and all that it leads to, every layer read and hashed again, every
  * statement's signature and proof, as the ledger has it and as the registry shows it to other tools.
  */
-export async function verify(this: Context, flags: CommonFlags, reference: string): Promise<void> {
+export async function verify(this: Context, flags: VerifyFlags, reference?: string): Promise<void> {
   await run(this, flags, async () => {
+    if (flags.capsule !== undefined) {
+      if (reference !== undefined) throw new CairnError('usage', 'a capsule says itself which release it is of', { fix: `cairn verify --capsule ${flags.capsule}` });
+      const { verifyCapsule } = await import('./verify-capsule.ts');
+      return verifyCapsule(this, flags, flags.capsule);
+    }
+    if (flags.trust !== undefined || flags.trustCapsule) throw new CairnError('usage', '--trust and --trust-capsule are for capsules', { fix: 'cairn verify --capsule FILE --trust cairn.trust.json' });
+    if (reference === undefined) throw new CairnError('usage', 'nothing was named that is to be verified', { fix: 'cairn verify production, or cairn verify --capsule FILE' });
     const session = await openSession(this.system);
     const { application, release } = await which(this.system, session, reference);
     const footing = await openFooting(this.system, session);

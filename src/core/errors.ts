@@ -27,6 +27,7 @@ export const errorCodes = {
   'tag-immutable': 4,
   incident: 4,
   'backup-damaged': 4,
+  'capsule-damaged': 4,
   reverted: 5,
   'not-found': 6,
   conflict: 6,

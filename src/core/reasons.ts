@@ -17,7 +17,10 @@ export type Reason =
   | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid'
   | 'checkpoint-malformed' | 'checkpoint-origin' | 'checkpoint-signature' | 'checkpoint-time'
   // The chain of trust files.
-  | 'rotation-invalid';
+  | 'rotation-invalid'
+  // A capsule: its archive, what it stands on, what it holds, and the decisions in it.
+  | 'capsule-damaged' | 'trust-missing' | 'trust-other' | 'stray-file' | 'release-malformed' | 'other-release' | 'signer-not-allowed' | 'log-forked' | 'policy-missing' | 'policy-superseded'
+  | 'evidence-set' | 'fact-mismatch' | 'verdict-differs' | 'verdict-time' | 'request-mismatch';
 
 /** It can be read, but it must not be believed. */
 export function verificationFailed(reason: Reason, message: string, details: ErrorDetails = {}): CairnError {

@@ -1,0 +1,111 @@
+import { evidenceSetDigest, parsePredicate, subjectDigests, type PredicateOf, type RuleResult } from '#attest';
+import type { Digest } from '#core';
+import { decide, type Decision, type EvidenceStatement } from '#policy';
+import { refused } from './capsule-form.ts';
+import { checkFacts } from './capsule-facts.ts';
+import type { ReleaseParts } from './capsule-release.ts';
+import { inForce, type Held, type PolicyVersion } from './capsule-statements.ts';
+
+type Verdict = PredicateOf<'verdict'>;
+
+export interface Decided {
+  readonly envelope: Digest;
+  readonly logIndex: number;
+  readonly environment: string;
+  readonly revision: number;
+  readonly direction: 'promote' | 'rollback';
+  readonly result: 'PASSED' | 'FAILED';
+  /** Version of the policy that it was decided by. */
+  readonly policy: number;
+  /** Made again from the evidence, with the same result; false for a verdict from before verdicts said what they rest on. */
+  readonly decided: boolean;
+  /** How many statements were weighed. */
+  readonly weighed: number;
+  /** Statements of the kinds that are weighed that came before the verdict and after the last one that it weighed. */
+  readonly later: number;
+  readonly unproven: readonly string[];
+}
+
+/** What decisions are made again from. */
+export interface Grounds {
+  readonly release: Digest;
+  readonly parts: ReleaseParts;
+  readonly held: readonly Held[];
+  readonly policies: readonly PolicyVersion[];
+  /** What a gate may weigh, in log order. */
+  readonly evidence: readonly EvidenceStatement[];
+}
+
+/**
+ * Makes the decision again: the policy that was in force, the statements that were weighed, the facts that the verdict says, its own time.
+ * Each rule must come out as it was recorded.
+ * @throws CairnError `verification-failed`
+ */
+export function decideAgain(verdict: Held, grounds: Grounds): Decided {
+  const said = parsePredicate('verdict', verdict.statement);
+  const { environment, revision, direction, release, by, facts, evidenceSet } = said['https://cairn.internal/verdict/v1'];
+  const where = `the verdict at log entry ${verdict.logIndex} (${environment}, revision ${revision})`;
+  if (release !== grounds.release) throw refused('other-release', `${where} is about another release`);
+  const { policy, digest } = inForce(grounds.policies, verdict.logIndex);
+  if (digest !== `sha256:${said.policy.digest.sha256}`) throw refused('policy-superseded', `${where} was decided by another policy than version ${policy.version}, which was in force`);
+  const base = { envelope: verdict.envelope, logIndex: verdict.logIndex, environment, revision, direction, result: said.verificationResult, policy: policy.version };
+  if (by === undefined || facts === undefined || evidenceSet === undefined) return { ...base, decided: false, weighed: 0, later: 0, unproven: [] };
+
+  const before = grounds.held.filter(({ logIndex }) => logIndex < verdict.logIndex);
+  const { unproven } = checkFacts(facts, grounds.parts.document, release, before, where);
+  const candidates = grounds.evidence.filter(({ logIndex }) => logIndex < verdict.logIndex);
+  const weighed = weighedOf(candidates, evidenceSet);
+  if (weighed === undefined) throw refused('evidence-set', `${where} weighed other statements than the capsule holds: one was left out, or added`);
+  const time = timeOf(said, verdict, weighed, where);
+  const decision = decide(policy, { ...facts, statements: weighed }, { environment, direction, by, time });
+  compare(said, decision, where);
+  return { ...base, decided: true, weighed: weighed.length, later: candidates.length - weighed.length, unproven };
+}
+
+/**
+ * All that came before the verdict; or, where something was logged between the gathering and the verdict, all up to some entry. A statement
+ * that was left out of the middle, or one too many, fits neither.
+ */
+function weighedOf(candidates: readonly EvidenceStatement[], evidenceSet: Digest): readonly EvidenceStatement[] | undefined {
+  for (let size = candidates.length; size >= Math.max(0, candidates.length - mostLater); size--) {
+    const statements = candidates.slice(0, size);
+    if (evidenceSetDigest(statements.map(({ envelope }) => envelope)) === evidenceSet) return statements;
+  }
+  return undefined;
+}
+
+const mostLater = 256;
+
+/** The verdict's own time is by the server's clock; it must lie between what it weighed and its place in the log. Clocks may differ by a minute. */
+function timeOf(said: Verdict, verdict: Held, weighed: readonly EvidenceStatement[], where: string): number {
+  const time = Math.floor(Date.parse(said.timeVerified) / 1000);
+  const newest = Math.max(0, ...weighed.map((one) => one.time));
+  if (time < newest - 60 || time > verdict.time + 60) throw refused('verdict-time', `${where} says ${said.timeVerified}, the log says otherwise`);
+  return time;
+}
+
+function compare(said: Verdict, decision: Decision, where: string): void {
+  const { rules } = said['https://cairn.internal/verdict/v1'];
+  const differing: { rule: string; said: RuleResult | null; again: RuleResult | null }[] = [];
+  for (let at = 0; at < Math.max(rules.length, decision.rules.length); at++) {
+    const [one, other] = [rules[at], decision.rules[at]];
+    if (!same(one, other)) differing.push({ rule: one?.rule ?? other?.rule ?? '', said: one ?? null, again: other ?? null });
+  }
+  if ((said.verificationResult === 'PASSED') === decision.passed && differing.length === 0) return;
+  const [first] = differing;
+  const why = first === undefined
+    ? `it says ${said.verificationResult}, and is ${decision.passed ? 'PASSED' : 'FAILED'} when it is decided again`
+    : `its rule ${first.rule} ${first.said === null ? 'is not in it' : `says "${first.said.found}"`}, and ${first.again === null ? 'is none' : `${first.again.passed ? 'holds' : 'fails'} with "${first.again.found}"`} when it is decided again`;
+  throw refused('verdict-differs', `${where} does not follow from its evidence: ${why}`, { context: { differing } });
+}
+
+/** Absent and undefined are the same thing in JSON. */
+function same(one: unknown, other: unknown): boolean {
+  const form = (value: unknown) => JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner));
+  return form(one) === form(other);
+}
+
+/** What a verdict lets in counts only under the subject that it names. */
+export function requireSubject(verdict: Held, release: Digest): void {
+  if (!subjectDigests(verdict.statement).includes(release)) throw refused('other-release', `${verdict.path} is about another release`);
+}
