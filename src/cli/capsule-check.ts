@@ -1,8 +1,7 @@
 import { canonicalJson, type Digest } from '#core';
-import { subjectDigests } from '#attest';
 import type { LogVerifier } from '#log';
 import type { EvidenceStatement, Policy } from '#policy';
-import { aboutComponents, aboutRelease, componentsOf, saysOf } from '#release';
+import { isWeighed, weighable } from '#release';
 import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type Trust, type TrustFile } from '#verify';
 import { trustFiles } from './capsule-collect.ts';
 import { decideAgain, type Decided } from './capsule-decide.ts';
@@ -92,13 +91,6 @@ function checkStrays(files: CapsuleFiles, held: readonly Held[]): void {
 }
 
 /** What a gate would have weighed, in log order: as the server gathers it. */
-function evidenceOf(held: readonly Held[], release: Digest, parts: ReleaseParts): EvidenceStatement[] {
-  const components = new Set(componentsOf(parts.document));
-  const weighed = ({ statement }: Held) => {
-    const subjects = subjectDigests(statement);
-    return (aboutRelease.includes(statement.predicateType) && subjects.includes(release)) || (aboutComponents.includes(statement.predicateType) && subjects.some((one) => components.has(one)));
-  };
-  return held.filter(weighed).map(({ envelope, statement, key, logIndex, time }) => (
-    { envelope, predicateType: statement.predicateType, subjects: subjectDigests(statement), signer: { kind: 'key', key }, logIndex, time, says: saysOf(statement) }
-  ));
+function evidenceOf(held: readonly Held[], release: Digest, { document }: ReleaseParts): EvidenceStatement[] {
+  return held.filter(({ statement }) => isWeighed(statement, release, document)).flatMap((one) => weighable({ ...one, digest: one.envelope }, one.time));
 }

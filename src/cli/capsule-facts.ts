@@ -1,6 +1,6 @@
 import { parsePredicate, subjectDigests, type Facts } from '#attest';
 import type { Digest } from '#core';
-import type { ReleaseDocument } from '#release';
+import { componentsOf, type ReleaseDocument } from '#release';
 import { refused } from './capsule-form.ts';
 import type { Held } from './capsule-statements.ts';
 
@@ -26,7 +26,7 @@ export function checkFacts(facts: Facts, document: ReleaseDocument, release: Dig
   require('commit', facts.commit, document.source.commit);
   require('source', facts.source, document.source.uri);
   require('changes', facts.changes, document.source.changes ?? null);
-  require('components', facts.components, [...new Set(document.components.map(({ digest }) => digest))]);
+  require('components', facts.components, componentsOf(document));
   require('confirmedIn', sorted(facts.confirmedIn), sorted(confirmed(before, document.application, release)));
   require('revoked', facts.revoked, revoked(before, document.application, release));
   require('revokedKeys', ordered(facts.revokedKeys), ordered(before.filter(({ kind }) => kind === 'keyRevocation').map(({ statement }) => {

@@ -1,4 +1,4 @@
-import { subjectDigests, type Bundle } from '#attest';
+import { subjectDigests, type Bundle, type Statement } from '#attest';
 import type { Digest } from '#core';
 import type { Evidence, EvidenceStatement } from '#policy';
 import type { ReleaseDocument } from './document.ts';
@@ -24,18 +24,29 @@ export async function gatherEvidence(options: {
 
 async function loggedAbout(ledger: Ledger, release: Digest, document: ReleaseDocument): Promise<Logged[]> {
   const found = new Map<Digest, Logged>();
-  const own = new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
-  for (const type of aboutRelease) for (const one of await ledger.about(release, type)) found.set(one.digest, one);
-  for (const component of componentsOf(document)) {
-    for (const type of aboutComponents) for (const one of await ledger.about(component, type)) found.set(one.digest, one);
-    // What was found in another release with one of these components may be in its other ones.
-    for (const type of aboutEither) for (const one of await ledger.about(component, type)) if (subjectDigests(one.statement).every((of) => own.has(of))) found.set(one.digest, one);
-  }
+  const take = (logged: readonly Logged[]) => {
+    for (const one of logged) if (isWeighed(one.statement, release, document)) found.set(one.digest, one);
+  };
+  for (const type of aboutRelease) take(await ledger.about(release, type));
+  for (const component of componentsOf(document)) for (const type of [...aboutComponents, ...aboutEither]) take(await ledger.about(component, type));
   return [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex);
 }
 
+/** Whether the gate weighs a statement where it decides about the release: by its type and what it is about. Who checks a decision asks the same. */
+export function isWeighed(statement: Statement, release: Digest, document: ReleaseDocument): boolean {
+  const { predicateType } = statement;
+  const subjects = subjectDigests(statement);
+  if (subjects.includes(release) && aboutRelease.includes(predicateType)) return true;
+  const components = componentsOf(document);
+  if (!subjects.some((one) => components.includes(one))) return false;
+  if (aboutComponents.includes(predicateType)) return true;
+  // What was found in another release with one of these components may be in its other ones.
+  const own = new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
+  return aboutEither.includes(predicateType) && subjects.every((one) => own.has(one));
+}
+
 /** Nothing where no rule reads such a statement. */
-function weighable(logged: Logged, time: number): EvidenceStatement[] {
+export function weighable(logged: Pick<Logged, 'digest' | 'statement' | 'key' | 'logIndex'>, time: number): EvidenceStatement[] {
   const { digest, statement, key, logIndex } = logged;
   const says = saysOf(statement);
   return says === undefined ? [] : [{ envelope: digest, predicateType: statement.predicateType, subjects: subjectDigests(statement), signer: { kind: 'key', key }, logIndex, time, says }];

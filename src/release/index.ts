@@ -12,6 +12,6 @@ export { returns } from './plan.ts';
 export type {
   Gateway, Incident, JournalledSwitch, Launch, LaunchComponent, Ledger, Logged, Place, Prepared, Registry, Revision, Secrets, SignedStatement, Switched, Timeline, Watched, Way,
 } from './ports.ts';
+export { isWeighed, weighable } from './evidence.ts';
 export { componentsOf } from './facts.ts';
-export { aboutComponents, aboutRelease, saysOf } from './says.ts';
 export type { Drill, PlannedReturn, RollbackPlan, RollbackRequest } from './rollback.ts';

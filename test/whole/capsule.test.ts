@@ -10,6 +10,7 @@ test('a capsule of what runs in production is decided again', async (t) => {
   for (const place of ['staging', 'production'] as const) await shop.promote(first.release, place);
   const file = join(shop.folder, 'shop.capsule.tar');
   const written = await shop.cairn('audit', '--capsule', file);
+  assert.equal(written.code, 0, written.stderr);
   const verified = await shop.cairn('verify', '--capsule', file);
-  assert.equal(verified.code, 0);
+  assert.equal(verified.code, 0, verified.stderr);
 });
