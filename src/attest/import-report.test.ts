@@ -132,7 +132,7 @@ test('bills of materials are taken as they are, and an empty one is refused', as
   await refused('{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}', /no component/);
   await refused('{"bomFormat":"CycloneDX","specVersion":"1.3","components":[{"type":"library","name":"a"}]}', /specVersion/);
   await refused('{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","name":"a","documentNamespace":"x","creationInfo":{"created":"","creators":["Tool: x"]},"packages":[]}', /no package/);
-  await refused(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":${'['.repeat(100)}${']'.repeat(100)}}`, /nested deeper/);
+  await refused(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":${'['.repeat(100)}${']'.repeat(100)}}`, /nests deeper/);
 });
 
 test('a report that is larger than allowed is refused before it is read', async () => {

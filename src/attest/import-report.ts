@@ -5,6 +5,8 @@ import { largestReport, notA, type Imported, type ReportFile, type ReportFormat 
 /** The largest predicate that is signed, in bytes: the log's API takes no more. */
 const largestPredicate = 32 << 20;
 
+const mark = Buffer.from('\uFEFF');
+
 /**
  * What another tool wrote, as a predicate. Each importer is loaded when it is needed: readers of XML and of scores take their time.
  * @param format what the caller says that it is; otherwise it is told by its first words
@@ -12,7 +14,9 @@ const largestPredicate = 32 << 20;
  */
 export async function importReport(name: string, bytes: Uint8Array, format?: ReportFormat): Promise<Imported & { readonly predicateType: string; readonly report: ReportFile['digest'] }> {
   if (bytes.byteLength > largestReport) throw tooLarge(name, bytes.byteLength, largestReport);
-  const file: ReportFile = { bytes, digest: digestOf(bytes), name };
+  // Some tools begin a text with a mark of its byte order, which is no part of it.
+  const text = Buffer.from(bytes).subarray(0, 3).equals(mark) ? bytes.subarray(3) : bytes;
+  const file: ReportFile = { bytes: text, digest: digestOf(bytes), name };
   const imported = await read(file, format ?? recognise(file));
   const size = canonicalJson(imported.predicate).byteLength;
   if (size > largestPredicate) throw tooLarge(`what ${name} comes to`, size, largestPredicate);
@@ -38,7 +42,7 @@ async function read(file: ReportFile, format: ReportFormat): Promise<Imported> {
 
 /** By what only one of them can hold at its top. The importer looks at the rest. */
 function recognise({ bytes, name }: ReportFile): ReportFormat {
-  const text = Buffer.from(bytes).toString('utf8').replace(/^\uFEFF/, '');
+  const text = Buffer.from(bytes).toString('utf8');
   if (/^\s*</.test(text)) return 'junit';
   let value: unknown;
   try {

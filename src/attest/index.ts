@@ -2,6 +2,7 @@
 export { bundleManifest, bundleMediaType, makeBundle, parseBundle, type Bundle, type LogEntry } from './bundle.ts';
 export { envelopeDigest, pae, parseEnvelope, payloadOf, signEnvelope, verifyEnvelope, type Envelope } from './dsse.ts';
 export { importReport } from './import-report.ts';
+export { openScanner } from './scanner.ts';
 export { largestReport, reportFormats, type ReportFormat } from './report.ts';
 export { parsePredicate, predicateTypes, type Approval, type Facts, type Ingest, type Intent, type Outcome, type PredicateOf, type PredicateName, type Request, type RuleResult, type Verdict } from './predicates.ts';
 export { provenance, type Provenance, type ProvenanceInput, type ResourceDescriptor } from './provenance.ts';

@@ -1,5 +1,4 @@
-import { CairnError, type Digest } from '#core';
-import { parseUnambiguousJson } from '#oci';
+import { CairnError, parseStrictJson, type Digest } from '#core';
 
 /** Reports that other tools write. */
 export const reportFormats = ['junit', 'sarif', 'osv', 'cyclonedx', 'spdx'] as const;
@@ -22,11 +21,9 @@ export interface ReportFile {
 /** The largest report that is read, in bytes. A bill with every file of a distribution stays below it. */
 export const largestReport = 64 << 20;
 
-const deepest = 64;
-
 /** JSON that all readers understand alike: one key twice is refused, or the report could say one thing to us and another to who reads it again. */
 export function reportJson({ bytes }: ReportFile, what: string): unknown {
-  const value = parseUnambiguousJson(bytes, what, new Set(), new Set(), deepest);
+  const value = parseStrictJson(bytes, what, largestReport);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notA(what, 'it is no JSON object');
   return value;
 }

@@ -78,11 +78,14 @@ export function packagesOf(vouched: readonly Vouched[], { source }: Pick<Release
   const all = new Map<string, Package>();
   const bills = vouched.filter(({ kind }) => kind === 'sbom');
   const own = bills.findLast(({ statement }) => (statement.predicate as { metadata?: { component?: { version?: unknown } } }).metadata?.component?.version === source.commit);
-  for (const one of [own ?? bills.at(-1)].filter((bill) => bill !== undefined)) {
-    for (const { name, purl = null, ...rest } of parsePredicate('sbom', one.statement).components) {
-      const { version = '', group, hashes } = rest as { version?: string; group?: string; hashes?: unknown };
+  for (const one of [own ?? bills.at(-1) ?? vouched.findLast(({ kind }) => kind === 'spdx')].filter((bill) => bill !== undefined)) {
+    const said = saysOf(one.statement);
+    const hashed = new Set(one.kind === 'sbom' ? parsePredicate('sbom', one.statement).components.filter(({ hashes }) => Array.isArray(hashes) && hashes.length > 0).map(({ purl }) => purl) : []);
+    const groups = new Map(one.kind === 'sbom' ? parsePredicate('sbom', one.statement).components.map(({ purl, group }) => [purl, group]) : []);
+    for (const { name, version, purl } of said?.kind === 'sbom' ? said.packages : []) {
+      const group = groups.get(purl);
       const whole = typeof group === 'string' && group !== '' ? `${group}/${name}` : name;
-      all.set(purl ?? `${whole}@${version}`, { name: whole, version: String(version), purl, hashed: Array.isArray(hashes) && hashes.length > 0 });
+      all.set(purl === '' ? `${whole}@${version}` : purl, { name: whole, version, purl: purl === '' ? null : purl, hashed: hashed.has(purl) });
     }
   }
   return [...all.values()].toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));

@@ -96,6 +96,13 @@ export const outputs = {
     application: text, release: digest,
     statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count })),
   }),
+  scan: z.object({
+    application: text, release: digest, statement: digest, logIndex: count, packages: count, database: z.object({ digest, entries: count, modified: text.nullable() }),
+    uncompared: z.array(z.object({ package: text, id: text })), unknown: z.array(text),
+    vulnerabilities: z.array(z.object({
+      id: text, aliases: z.array(text), package: text, severity: z.enum(['none', 'low', 'medium', 'high', 'critical', 'unknown']), score: z.number().nullable(), fixed: text.nullable(),
+    })),
+  }),
   'key-new': z.object({ name: text, path: text, publicKey: text, key: text }),
   'key-list': z.array(z.object({ name: text, path: text, key: text, fingerprint: digest, mine: z.boolean() })),
   release: z.object({

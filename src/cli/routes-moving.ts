@@ -42,6 +42,11 @@ export const movingRoutes = {
     },
     loader: () => import('./attest.ts').then((module) => module.attest),
   }),
+  scan: buildCommand({
+    docs: { brief: 'Hold what a release is made of against a folder of OSV entries, and sign what is found' },
+    parameters: { flags: { ...json, osv: { kind: 'parsed', parse: String, brief: 'Folder of OSV entries, one JSON file each' } }, positional: positional(text('Release', 'reference')) },
+    loader: () => import('./scan.ts').then((module) => module.scan),
+  }),
   rollback: buildCommand({
     docs: { brief: 'Switch back to the content before, configuration included' },
     parameters: {

@@ -16,7 +16,6 @@ export {
 } from './descriptor.ts';
 export { fileRepositories } from './file-repositories.ts';
 export { fileStore } from './file-store.ts';
-export { parseUnambiguousJson } from './json.ts';
 export { memoryStore } from './memory-store.ts';
 export { checkRepositoryName, fallbackTag } from './names.ts';
 export type { Repositories, StoredManifest } from './repository.ts';

@@ -1,7 +1,6 @@
 import { CairnError } from '#core';
 
-/** Enough for manifests and what is in them. */
-const usualDepth = 32;
+const deepest = 32;
 const token = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/gy;
 const filler = /[^"{}[\]:,]*/gy;
 
@@ -12,7 +11,7 @@ const filler = /[^"{}[\]:,]*/gy;
  * @param fields names that may only stand in this spelling, except under a key of `free`
  * @throws CairnError `malformed-document`
  */
-export function parseUnambiguousJson(bytes: Uint8Array, what: string, fields: ReadonlySet<string>, free: ReadonlySet<string>, deepest = usualDepth): unknown {
+export function parseUnambiguousJson(bytes: Uint8Array, what: string, fields: ReadonlySet<string>, free: ReadonlySet<string>): unknown {
   let text: string;
   let value: unknown;
   try {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bundleMediaType } from '#attest';
@@ -39,6 +39,19 @@ test('reports of other tools become statements: signed, logged, attached, shown 
   assert.equal(cut.code, 4);
   assert.equal((cut.json as { error: { code: string } }).error.code, 'malformed-document');
   assert.equal((await (await machine.api()).info()).checkpoint.size, before);
+
+  // The bill that came with the release names Node alone, the one of npm names ms.
+  const osv = join(machine.repository, 'osv');
+  await mkdir(join(osv, 'npm'), { recursive: true });
+  const entry = { id: 'GHSA-w9mr-4mfr-499f', aliases: ['CVE-2017-20162'], modified: '2024-02-01T00:00:00Z', affected: [{ package: { ecosystem: 'npm', name: 'ms' }, ranges: [{ type: 'SEMVER', events: [{ introduced: '0' }, { fixed: '2.2.0' }] }] }], severity: [{ type: 'CVSS_V3', score: 'CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:L' }] };
+  await writeFile(join(osv, 'npm', `${entry.id}.json`), JSON.stringify(entry));
+  const scanned = await machine.cairn('scan', short, '--osv', 'osv', '--json');
+  assert.equal(scanned.code, 0, scanned.stdout + scanned.stderr);
+  assert.deepEqual((scanned.json as { vulnerabilities: unknown[] }).vulnerabilities, [{ id: entry.id, aliases: entry.aliases, package: 'pkg:npm/ms@2.1.3', severity: 'medium', score: 5.3, fixed: '2.2.0' }]);
+  const again = await machine.cairn('scan', short, '--osv', 'osv', '--json');
+  assert.deepEqual((again.json as { database: unknown }).database, (scanned.json as { database: unknown }).database);
+  await writeFile(join(osv, 'npm', 'cut.json'), '{"id":"GHSA');
+  assert.equal((await machine.cairn('scan', short, '--osv', 'osv')).code, 4);
 
   const audit = await machine.cairn('audit');
   assert.equal(audit.code, 0, audit.stdout + audit.stderr);
