@@ -1,4 +1,5 @@
-import { nearestName, type Problem } from './definition-problems.ts';
+import { nearestName } from '#core';
+import type { Problem } from './definition-problems.ts';
 import type { ComponentDefinition, Definition, Stage } from './definition-schema.ts';
 
 /** What a schema cannot say: that the parts of cairn.yaml fit each other. */

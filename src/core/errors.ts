@@ -23,6 +23,7 @@ export const errorCodes = {
   'verification-failed': 4,
   'digest-mismatch': 4,
   'malformed-document': 4,
+  'invalid-policy': 4,
   'trust-changed': 4,
   'tag-immutable': 4,
   incident: 4,

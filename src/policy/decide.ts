@@ -1,7 +1,9 @@
 import type { RuleResult } from '#attest';
-import { CairnError, type Digest } from '#core';
+import type { Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
+import { judgeCel } from './judge-cel.ts';
 import { judgeDebts, judgeIncidents, judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
+import { judgeCel } from './judge-cel.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
 import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeRebuilt, judgeSbom, judgeSoak, judgeTests, judgeWitnessed, type Bench } from './rules.ts';
 
@@ -70,7 +72,7 @@ function judge(bench: Bench, rule: Rule): Judged {
     case 'witnessed':
       return judgeWitnessed(bench, rule);
     case 'cel':
-      throw new CairnError('internal', `the rule ${rule.name} cannot be judged yet`);
+      return judgeCel(bench, rule);
     default:
       return rule satisfies never;
   }

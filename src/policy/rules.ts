@@ -42,7 +42,7 @@ function countedSigner({ policy, evidence }: Pick<Bench, 'policy' | 'evidence'>,
 }
 
 /** What speaks against provenance as provenance of this release. Machines of others name their own builders; ours is named after who signs. */
-function wrongProvenance(evidence: Evidence, { says, signer }: Saying<'provenance'>, person: Person): string | undefined {
+export function wrongProvenance(evidence: Evidence, { says, signer }: Pick<Saying<'provenance'>, 'says' | 'signer'>, person: Person): string | undefined {
     if (says.commit !== evidence.commit) return `names commit ${says.commit.slice(0, 7)}, the release ${evidence.commit.slice(0, 7)}`;
     if (says.changes !== evidence.changes) return 'was built from another tree than the release says';
     if (evidence.source !== null && says.source !== evidence.source) return `names the source ${says.source}, the release ${evidence.source}`;
