@@ -11,7 +11,7 @@ export interface Analysis extends Cost {
   readonly type: Type;
 }
 
-export interface Walk {
+interface Walk {
   readonly sizes: Sizes;
   /** Facts that are read. */
   readonly facts: Set<FactName>;
@@ -152,7 +152,7 @@ function sum(parts: readonly Cost[], what: 'steps' | 'bytes'): number {
   return parts.reduce((total, part) => total + part[what], 0);
 }
 
-export function mismatch(why: string): never {
+function mismatch(why: string): never {
   throw refuseExpression('expression-type', why, 'Types of facts: docs/guides/policy.md');
 }
 

@@ -96,7 +96,7 @@ function operator(name: string, a: Type, b: Type | undefined, c: Type | undefine
     }
     case '_==_':
     case '_!=_':
-      return b !== undefined && ((number(a) && number(b)) || joined(a, b) !== undefined) ? { type: bool, steps: scanned(a) + scanned(b), bytes: 0 } : undefined;
+      return b !== undefined && a.kind !== 'record' && ((number(a) && number(b)) || joined(a, b) !== undefined) ? { type: bool, steps: scanned(a) + scanned(b), bytes: 0 } : undefined;
     case '_<_':
     case '_<=_':
     case '_>_':

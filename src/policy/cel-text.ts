@@ -110,7 +110,7 @@ function recordText(record: ReadonlyMap<unknown, CelValue>): string {
   return [name === undefined ? 'an element' : String(name[1]), ...(name?.[0] === 'by' ? [] : more), ...(name?.[0] !== 'by' && typeof say('by') === 'string' ? [`by ${String(say('by'))}`] : [])].join(', ');
 }
 
-export function spanText(seconds: number): string {
+function spanText(seconds: number): string {
   if (Math.abs(seconds) < 120) return `${seconds} s`;
   if (Math.abs(seconds) < 7200) return `${Math.floor(seconds / 60)} minutes`;
   return Math.abs(seconds) < 172_800 ? `${Math.floor(seconds / 3600)} hours` : `${Math.floor(seconds / 86_400)} days`;

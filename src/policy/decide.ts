@@ -1,7 +1,6 @@
 import type { RuleResult } from '#attest';
 import type { Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
-import { judgeCel } from './judge-cel.ts';
 import { judgeDebts, judgeIncidents, judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
 import { judgeCel } from './judge-cel.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
