@@ -4,7 +4,7 @@ import { asCairnError, CairnError, canonicalJson, digestOf, writeFileDurable, ty
 import { openHome, type Home } from '#home';
 import { openReader, type LedgerReader } from '#ledger';
 import { readCheckpoint, type LogVerifier } from '#log';
-import { verifierOf } from '#verify';
+import { verifierOf, type Trust } from '#verify';
 import { auditLog, type Finding, type LogAudit } from './audit-log.ts';
 import { auditRegistry } from './audit-registry.ts';
 import { auditSigners } from './audit-signers.ts';
@@ -43,7 +43,7 @@ export async function audit(this: Context, flags: CommonFlags & { readonly capsu
       const { verdicts } = auditSigners(audited.statements, genesis, trust, report);
       await auditRemembered(home, log, audited, report);
       show('index: folded again from the log');
-      await auditIndex(reader, trust.keys.record, report);
+      await auditIndex(reader, trust, report);
       const revisions = await reader.revisions().catch((error: unknown) => {
         report({ what: `the index: ${asCairnError(error).message}`, fix: rebuild });
         return [];
@@ -98,9 +98,9 @@ async function auditRemembered(home: Home, log: LogVerifier, { newest, size: ent
   if (newest !== undefined) await writeFileDurable(path, newest.note);
 }
 
-async function auditIndex(reader: LedgerReader, recordKey: string, report: (finding: Finding) => void): Promise<void> {
+async function auditIndex(reader: LedgerReader, { keys }: Trust, report: (finding: Finding) => void): Promise<void> {
   try {
-    if (!(await reader.refold(recordKey)).same) report({ what: 'the index is not what the log says', fix: rebuild });
+    if (!(await reader.refold(keys.record, Object.values(keys.admit))).same) report({ what: 'the index is not what the log says', fix: rebuild });
   } catch (error) {
     report({ what: `the index cannot be computed from the log: ${asCairnError(error).message}`, fix: 'Mend the findings in front of this one' });
   }

@@ -1,10 +1,9 @@
 import { envelopeDigest, makeStatement, pae, parseStatement, payloadOf, predicateTypes, signEnvelope, type Statement } from '#attest';
-import { CairnError, type Clock, type Digest } from '#core';
-import { appendLeaves, entryBody, formatCheckpoint, leafHash, rootAt, type LogKeys, type TileReader } from '#log';
+import type { Clock, Digest } from '#core';
+import { entryBody, formatCheckpoint, type LogKeys } from '#log';
 import type { SignedStatement } from '#release';
 import { spkiOf, type Signer } from '#sign';
-import { fold } from './fold.ts';
-import type { Database } from './schema.ts';
+import { leafOf, type Leaf, type Truth } from './truth.ts';
 
 export interface Appender {
   readonly keys: LogKeys;
@@ -12,67 +11,95 @@ export interface Appender {
   readonly clock: Clock;
 }
 
-/** Reads tiles within a transaction. */
-export function tileReader(database: Database): TileReader {
-  return {
-    tile: async (level, index) => (await database.selectFrom('tiles').select('hashes').where('level', '=', level).where('idx', '=', index).executeTakeFirst())?.hashes,
-  };
+/** A statement that is to be logged, with all that is computed from it, computed once and before anybody waits for it. */
+export interface Incoming extends SignedStatement {
+  readonly digest: Digest;
+  readonly statement: Statement;
+  readonly leaf: Leaf;
+  readonly text: string;
 }
 
-export async function treeSize(database: Database): Promise<number> {
-  const row = await database.selectFrom('leaves').select((all) => all.fn.max('idx').as('idx')).executeTakeFirst();
-  return row?.idx === null || row?.idx === undefined ? 0 : row.idx + 1;
+export function incoming({ envelope, key }: SignedStatement): Incoming {
+  const payload = payloadOf(envelope);
+  const body = entryBody(pae(envelope.payloadType, payload), envelope.signatures[0].sig, Buffer.from(key, 'base64'));
+  return { envelope, key, digest: envelopeDigest(envelope), statement: parseStatement(payload), leaf: leafOf(body), text: JSON.stringify(envelope) };
 }
 
-/**
- * Sequences statements behind one ingest, within the caller's transaction: leaves, tiles, envelopes, checkpoint, index.
- * The leaf index is a primary key, so that two writers that fence badly collide instead of forking the log.
- */
-export async function append(transaction: Database, statements: readonly SignedStatement[], appender: Appender): Promise<void> {
-  const size = await treeSize(transaction);
-  const counted = statements.map((one, at) => ({ ...one, digest: envelopeDigest(one.envelope), logIndex: size + at }));
-  const ingest = ingestOf(counted, appender);
-  const all = [...counted, { ...ingest, digest: envelopeDigest(ingest.envelope), logIndex: size + counted.length }];
+/** What one transaction adds to the log. Leaves get their numbers as they come; a call that is refused takes its own away again. */
+export class Draft {
+  readonly #truth: Truth;
+  readonly size: number;
+  readonly leaves: Leaf[] = [];
+  readonly counted: { readonly logIndex: number; readonly one: Incoming }[] = [];
+  readonly #indexes = new Map<string, number>();
+  readonly #envelopes = new Map<string, number>();
 
-  const hashes: Buffer[] = [];
-  for (const { envelope, key, digest, logIndex } of all) {
-    const body = entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, Buffer.from(key, 'base64'));
-    hashes.push(leafHash(body));
-    await transaction.insertInto('leaves').values({ idx: logIndex, body }).execute();
-    await transaction.insertInto('envelopes').values({ digest, idx: logIndex, key, body: JSON.stringify(envelope) }).execute();
-  }
-  const tiles = tileReader(transaction);
-  for (const { level, index, hashes: tile } of await appendLeaves(tiles, size, hashes)) {
-    await transaction.insertInto('tiles').values({ level, idx: index, hashes: tile }).onConflict((on) => on.columns(['level', 'idx']).doUpdateSet({ hashes: tile })).execute();
+  constructor(truth: Truth, size: number) {
+    this.#truth = truth;
+    this.size = size;
   }
 
-  const after = size + all.length;
-  const time = await checkpointTime(transaction, appender.clock);
-  const note = formatCheckpoint(appender.keys, after, await rootAt(tiles, after), time);
-  await transaction.insertInto('checkpoints').values({ size: after, note }).execute();
-  for (const { envelope, key, digest, logIndex } of counted) await fold(transaction, { logIndex, digest, time, key, statement: parseStatement(payloadOf(envelope)) });
+  /** Where the statement is in the log by this same transaction. */
+  indexOf(digest: string): number | undefined {
+    return this.#envelopes.get(digest);
+  }
+
+  /** Where the leaf is, in the log or in this draft. */
+  find(leaf: Leaf): number | undefined {
+    return this.#indexes.get(leaf.hash.toString('latin1')) ?? this.#truth.find(leaf);
+  }
+
+  /** A leaf that is in the log already, perhaps from a stranger who logged the statement before us, is not logged twice. */
+  add(leaf: Leaf): number {
+    const known = this.find(leaf);
+    if (known !== undefined) return known;
+    const index = this.size + this.leaves.push(leaf) - 1;
+    this.#indexes.set(leaf.hash.toString('latin1'), index);
+    return index;
+  }
+
+  count(one: Incoming): number {
+    const logIndex = this.add(one.leaf);
+    this.counted.push({ logIndex, one });
+    this.#envelopes.set(one.digest, logIndex);
+    return logIndex;
+  }
+
+  /** @returns what takes away all that comes after this call. */
+  mark(): () => void {
+    const [leaves, counted] = [this.leaves.length, this.counted.length];
+    return () => {
+      for (const leaf of this.leaves.splice(leaves)) this.#indexes.delete(leaf.hash.toString('latin1'));
+      for (const { one } of this.counted.splice(counted)) this.#envelopes.delete(one.digest);
+    };
+  }
+
+  /**
+   * Writes the draft behind one ingest, if anything of it counts: leaves, envelopes, tiles, checkpoint.
+   * @returns the checkpoint; undefined where there is nothing to write
+   */
+  async write(appender: Appender, time: number): Promise<{ size: number; note: string } | undefined> {
+    const truth = this.#truth;
+    for (const { logIndex, one } of this.counted) truth.addEnvelope(one.digest, logIndex, one.key, one.text);
+    if (this.counted.length > 0) {
+      const ingest = incoming(ingestOf(this.counted, appender));
+      truth.addEnvelope(ingest.digest, this.add(ingest.leaf), ingest.key, ingest.text);
+    }
+    if (this.leaves.length === 0) return undefined;
+    for (const [at, leaf] of this.leaves.entries()) truth.addLeaf(this.size + at, leaf);
+    for (const tile of await truth.tree.append(this.size, this.leaves.map(({ hash }) => hash))) truth.addTile(tile);
+    const size = this.size + this.leaves.length;
+    const note = formatCheckpoint(appender.keys, size, await truth.tree.root(size), time);
+    truth.addCheckpoint(size, note);
+    return { size, note };
+  }
 }
 
-function ingestOf(counted: readonly { digest: Digest; logIndex: number }[], { record }: Appender): SignedStatement {
+function ingestOf(counted: Draft['counted'], { record }: Appender): SignedStatement {
   const statement: Statement = {
     predicateType: predicateTypes.ingest,
-    subject: counted.map(({ digest, logIndex }) => ({ name: `envelope ${logIndex}`, digest: { sha256: digest.slice(7) } })),
-    predicate: { entries: counted.map(({ digest, logIndex }) => ({ logIndex, envelope: digest })) },
+    subject: counted.map(({ one, logIndex }) => ({ name: `envelope ${logIndex}`, digest: { sha256: one.digest.slice(7) } })),
+    predicate: { entries: counted.map(({ one, logIndex }) => ({ logIndex, envelope: one.digest })) },
   };
   return { envelope: signEnvelope(makeStatement(statement), record), key: spkiOf(record.publicKey).toString('base64') };
-}
-
-/** The log's time never goes back, whatever the machine's clock does. */
-async function checkpointTime(transaction: Database, clock: Clock): Promise<number> {
-  const last = await transaction.selectFrom('checkpoints').select('note').orderBy('size', 'desc').limit(1).executeTakeFirst();
-  const now = Math.floor(clock.now().getTime() / 1000);
-  return last === undefined ? now : Math.max(now, noteTime(last.note));
-}
-
-/** The cosignature's time, of a checkpoint that we wrote and signed ourselves. */
-export function noteTime(note: string): number {
-  const line = note.trimEnd().split('\n').at(-1)?.split(' ').at(-1);
-  const bytes = Buffer.from(line ?? '', 'base64');
-  if (bytes.byteLength !== 76) throw new CairnError('storage', 'a stored checkpoint is damaged', { fix: 'Restore the ledger from a backup' });
-  return Number(bytes.readBigUInt64BE(4));
 }

@@ -2,6 +2,7 @@ import { parsePredicate, predicateTypes, subjectDigests, type PredicateOf, type 
 import { CairnError, canonicalJson, digestOf, type Digest } from '#core';
 import { contentHash, advance, type State } from '#release';
 import type { Database, Tables } from './schema.ts';
+import type { Connection } from './sqlite.ts';
 
 /** One statement that counts, at its place in the log. */
 export interface Entry {
@@ -13,16 +14,23 @@ export interface Entry {
   readonly statement: Statement;
 }
 
+/** The rows that every statement gets, whatever it says. */
+export function placer(connection: Connection): (entry: Entry) => void {
+  const statements = connection.prepare('insert into statements (idx, digest, predicate_type, time) values (?, ?, ?, ?)');
+  const subjects = connection.prepare('insert into subjects (digest, predicate_type, idx) values (?, ?, ?)');
+  return ({ logIndex, digest, time, statement }) => {
+    statements.run(logIndex, digest, statement.predicateType, time);
+    for (const subject of new Set(subjectDigests(statement))) subjects.run(subject, statement.predicateType, logIndex);
+  };
+}
+
 /**
- * The fold: what one statement does to the index. It reads nothing but the index and the statement, so that the log alone
+ * The fold: what one statement does to the index beside its place in it. It reads nothing but the index and the statement, so that the log alone
  * determines every row; live appends and `ledger rebuild` both run it.
  */
 export async function fold(index: Database, entry: Entry): Promise<void> {
   const { statement } = entry;
-  const predicate_type = statement.predicateType;
-  await index.insertInto('statements').values({ idx: entry.logIndex, digest: entry.digest, predicate_type, time: entry.time }).execute();
-  for (const digest of new Set(subjectDigests(statement))) await index.insertInto('subjects').values({ digest, predicate_type, idx: entry.logIndex }).execute();
-  switch (predicate_type) {
+  switch (statement.predicateType) {
     case predicateTypes.policy: {
       const body = canonicalJson(statement.predicate);
       await index.insertInto('policies').values({ idx: entry.logIndex, digest: digestOf(body), body: body.toString('utf8') }).execute();

@@ -1,25 +1,42 @@
 import { Kysely } from 'kysely';
-import { envelopeDigest, makeBundle, parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, type LogEntry } from '#attest';
+import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, type LogEntry } from '#attest';
 import { CairnError, isDigest, Mutex, type Digest, type Faults } from '#core';
-import { consistencyProof, inclusionProof, logIdOf, rootAt } from '#log';
+import { logIdOf, type RekorEntry } from '#log';
 import { parsePolicy, type Policy } from '#policy';
-import type { Ledger, Logged, Revision, SignedStatement, State, Timeline } from '#release';
-import { keyHint, spkiOf } from '#sign';
-import { createPublicKey } from 'node:crypto';
-import { append, noteTime, tileReader, treeSize, type Appender } from './append.ts';
+import type { Ledger, Logged, Revision, State, Timeline } from '#release';
+import { spkiOf } from '#sign';
+import { incoming, type Appender } from './append.ts';
+import { placer } from './fold.ts';
+import { GroupCommit } from './group.ts';
+import { Proofs } from './proofs.ts';
 import { dumpIndex, rebuild } from './rebuild.ts';
 import { createTables, type Database, type Tables } from './schema.ts';
-import { sqliteDialect } from './sqlite.ts';
+import { openSqlite } from './sqlite.ts';
+import { Truth } from './truth.ts';
 
 export interface LedgerOptions extends Appender {
   /** Path of the SQLite file. */
   readonly path: string;
   readonly faults: Faults;
+  /** base64 SPKI of the keys that sign passed verdicts: nobody else logs in their name, and none of their envelopes may be missing. */
+  readonly admit?: readonly string[];
 }
 
 export interface OpenLedger extends Ledger {
   /** The newest checkpoint; undefined while the log is empty. */
-  checkpoint(): Promise<{ size: number; note: string } | undefined>;
+  checkpoint(): Promise<Published | undefined>;
+  /** Called after each checkpoint, when it is on the disk. Must not throw and must not take long: the next transaction waits. @returns what ends it */
+  onCheckpoint(listener: (checkpoint: Published) => void): () => void;
+  /** Logs an entry of somebody else: a leaf, which counts for nothing. The same one again answers the first. @throws CairnError `refused` */
+  log(entry: RekorEntry): Promise<LogEntry>;
+  /** How many of those wait to be written. */
+  waiting(): number;
+  /** Entry `index` with its proof, against the first checkpoint that covers it. @throws CairnError `not-found` */
+  entry(index: number): Promise<LogEntry>;
+  /** Log index of the statement whose envelope has this digest. */
+  find(digest: Digest): Promise<number | undefined>;
+  /** Proof of entry `index` against the tree of `size` entries: base64 hashes. */
+  inclusion(index: number, size: number): Promise<readonly string[]>;
   consistency(from: number, to: number): Promise<readonly string[]>;
   tile(level: number, index: number): Promise<Uint8Array | undefined>;
   bodies(from: number, to: number): Promise<Uint8Array[]>;
@@ -35,56 +52,32 @@ export interface OpenLedger extends Ledger {
   close(): Promise<void>;
 }
 
+/** A window on the log: everything about it that may be known to anybody. */
+export interface Published {
+  readonly size: number;
+  readonly note: string;
+}
+
 export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
-  const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(options.path, options.faults) });
-  if (await createTables(database)) {
-    const record = spkiOf(options.record.publicKey).toString('base64');
-    await database.transaction().execute((transaction) => rebuild(transaction, record));
-  }
+  const connection = openSqlite(options.path, options.faults);
+  const database: Database = new Kysely<Tables>({ dialect: connection.dialect });
+  const own = { record: spkiOf(options.record.publicKey).toString('base64'), admit: options.admit ?? [] };
+  const stale = await createTables(database);
+  // In one transaction, where there is something to fill in.
+  const truth = await database.transaction().execute(async () => new Truth(connection));
+  if (stale) await database.transaction().execute((transaction) => rebuild(transaction, connection, own));
   const writer = new Mutex();
   const logId = logIdOf(options.keys.origin, options.keys.log.publicKey).toString('base64');
-
-  async function commit(statements: readonly SignedStatement[], expect?: { application: string; environment: string; head: number }): Promise<readonly Logged[]> {
-    const digests = statements.map((one) => envelopeDigest(one.envelope));
-    await writer.run(() =>
-      database.transaction().execute(async (transaction) => {
-        const stored = await transaction.selectFrom('envelopes').select('digest').where('digest', 'in', digests).execute();
-        const known = new Set(stored.map(({ digest }) => digest));
-        const fresh = statements.filter((_, at) => !known.has(digests[at] ?? ''));
-        if (fresh.length === 0) return;
-        if (expect !== undefined) await requireHead(transaction, expect);
-        await append(transaction, fresh, options);
-      }),
-    );
-    return Promise.all(digests.map((digest) => logged(digest)));
-  }
-
-  async function logged(digest: string): Promise<Logged> {
-    const row = await database.selectFrom('envelopes').selectAll().where('digest', '=', digest).executeTakeFirst();
-    if (row === undefined || !isDigest(digest)) throw new CairnError('storage', `the ledger lacks the envelope ${digest}, which the log names`, { fix: 'Restore the ledger from a backup' });
-    const envelope = parseEnvelope(JSON.parse(row.body));
-    const hint = keyHint(createPublicKey({ key: Buffer.from(row.key, 'base64'), format: 'der', type: 'spki' }));
-    const { entry, time } = await logEntry(row.idx);
-    return Object.freeze({ envelope, key: row.key, digest, logIndex: row.idx, time, statement: parseStatement(payloadOf(envelope)), bundle: makeBundle(envelope, hint, entry) });
-  }
-
-  /** Proven against the first checkpoint that covers it, so that a bundle's bytes are the same whenever it is made. */
-  async function logEntry(index: number): Promise<{ entry: LogEntry; time: number }> {
-    const leaf = await database.selectFrom('leaves').select('body').where('idx', '=', index).executeTakeFirstOrThrow();
-    const { size, note } = await database.selectFrom('checkpoints').selectAll().where('size', '>', index).orderBy('size').limit(1).executeTakeFirstOrThrow();
-    const tiles = tileReader(database);
-    const hashes = await inclusionProof(tiles, index, size);
-    const root = await rootAt(tiles, size);
-    const entry: LogEntry = {
-      logIndex: String(index),
-      logId: { keyId: logId },
-      kindVersion: { kind: 'hashedrekord', version: '0.0.2' },
-      integratedTime: '0',
-      inclusionProof: { logIndex: String(index), rootHash: root.toString('base64'), treeSize: String(size), hashes: hashes.map((hash) => hash.toString('base64')), checkpoint: { envelope: note } },
-      canonicalizedBody: Buffer.from(leaf.body).toString('base64'),
-    };
-    return { entry, time: noteTime(note) };
-  }
+  const proofs = new Proofs(database, truth, () => logId);
+  const listeners = new Set<(checkpoint: Published) => void>();
+  const group = new GroupCommit({
+    database, connection, truth, appender: () => options, place: placer(connection), own: new Set([own.record, ...own.admit]),
+    durable: (checkpoint) => {
+      for (const listener of listeners) listener(checkpoint);
+    },
+    exclusively: (work) => writer.run(work),
+  });
+  const logged = (digest: string) => proofs.logged(digest);
 
   async function timeline(application: string, environment: string): Promise<Timeline> {
     const rows = await database.selectFrom('revisions').selectAll().where('application', '=', application).where('environment', '=', environment).orderBy('number').execute();
@@ -96,7 +89,19 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   }
 
   return {
-    commit,
+    commit: async (statements, expect) => {
+      if (statements.length === 0) return [];
+      const written = await group.commit(statements.map(incoming), expect);
+      return Promise.all(written.map((one) => proofs.loggedNow(one)));
+    },
+    log: async (entry) => (await proofs.entryOf(await group.log(entry), entry.body)).entry,
+    waiting: () => group.waiting,
+    entry: async (index) => (await proofs.entryAt(index)).entry,
+    find: async (digest) => (await database.selectFrom('envelopes').select('idx').where('digest', '=', digest).executeTakeFirst())?.idx,
+    onCheckpoint: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     timeline,
     about: async (subject, predicateType) => {
       const rows = await database.selectFrom('subjects').innerJoin('statements', 'statements.idx', 'subjects.idx').select('statements.digest as envelope').where('subjects.digest', '=', subject).where('subjects.predicate_type', '=', predicateType).orderBy('subjects.idx').execute();
@@ -153,28 +158,24 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
     },
     checkpoint: () => database.selectFrom('checkpoints').selectAll().orderBy('size', 'desc').limit(1).executeTakeFirst(),
     consistency: async (from, to) => {
-      if (to > (await treeSize(database))) throw new CairnError('not-found', `the log has no ${to} entries yet`);
-      return (await consistencyProof(tileReader(database), from, to)).map((hash) => hash.toString('base64'));
+      const newest = await database.selectFrom('checkpoints').select('size').orderBy('size', 'desc').limit(1).executeTakeFirst();
+      if (to > (newest?.size ?? 0)) throw new CairnError('not-found', `the log has no ${to} entries yet`);
+      return (await truth.tree.consistency(from, to)).map((hash) => hash.toString('base64'));
     },
-    tile: (level, index) => tileReader(database).tile(level, index),
+    inclusion: async (index, size) => (await truth.tree.at(size).inclusion(index)).map((hash) => hash.toString('base64')),
+    tile: async (level, index) => (await database.selectFrom('tiles').select('hashes').where('level', '=', level).where('idx', '=', index).executeTakeFirst())?.hashes,
     bodies: async (from, to) => (await database.selectFrom('leaves').select('body').where('idx', '>=', from).where('idx', '<', to).orderBy('idx').execute()).map(({ body }) => body),
     rebuild: () =>
       writer.run(() =>
         database.transaction().execute(async (transaction) => {
           const before = await dumpIndex(transaction);
-          const counted = await rebuild(transaction, spkiOf(options.record.publicKey).toString('base64'));
+          const counted = await rebuild(transaction, connection, own);
           return { counted, same: before === (await dumpIndex(transaction)) };
         }),
       ),
     dumpIndex: () => dumpIndex(database),
     close: () => database.destroy(),
   };
-}
-
-async function requireHead(transaction: Database, expect: { application: string; environment: string; head: number }): Promise<void> {
-  const row = await transaction.selectFrom('revisions').select((all) => all.fn.max('number').as('number')).where('application', '=', expect.application).where('environment', '=', expect.environment).executeTakeFirst();
-  const head = row?.number ?? 0;
-  if (head !== expect.head) throw new CairnError('conflict', `${expect.environment} has moved from revision ${expect.head} to ${head}; nothing was switched`, { fix: 'cairn status, then decide again' });
 }
 
 function revisionFrom(row: Tables['revisions']): Revision {

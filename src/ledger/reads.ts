@@ -2,10 +2,10 @@ import { backup, DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { Kysely, sql, SqliteDialect } from 'kysely';
 import { parseEnvelope, payloadOf, predicateTypes, type Envelope } from '#attest';
 import { CairnError, exists, isDigest, noFaults, type Digest } from '#core';
-import { dumpIndex, rebuild } from './rebuild.ts';
+import { dumpIndex, rebuild, type OwnKeys } from './rebuild.ts';
 import { named } from './trouble.ts';
 import { createTables, type Database, type Tables } from './schema.ts';
-import { sqliteDialect } from './sqlite.ts';
+import { openSqlite } from './sqlite.ts';
 
 /** A row of the truth, as it stands: nothing of it is believed yet. */
 export interface StoredEnvelope {
@@ -48,7 +48,7 @@ export interface LedgerReader {
   /** Newest first. */
   releases(limit: number, application?: string): Promise<StoredRelease[]>;
   /** Folds the log again beside the index, without writing: whether the index is what the log says. */
-  refold(recordKey: string): Promise<{ counted: number; same: boolean }>;
+  refold(recordKey: string, admitKeys?: readonly string[]): Promise<{ counted: number; same: boolean }>;
   close(): Promise<void>;
 }
 
@@ -68,7 +68,7 @@ export async function openReader(path: string): Promise<LedgerReader> {
       read(() => database.selectFrom('revisions').select(['application', 'environment', 'number', 'state', 'release', 'content']).orderBy('application').orderBy('environment').orderBy('number').execute())
         .then((rows) => rows.map((row) => ({ ...row, release: row.release as Digest, content: row.content as Digest }))),
     releases: (limit, application) => read(() => releases(database, limit, application)),
-    refold: (recordKey) => read(() => refold(path, recordKey)),
+    refold: (record, admit = []) => read(() => refold(path, { record, admit })),
     close: () => database.destroy(),
   };
 }
@@ -128,14 +128,15 @@ function contentOf(envelope: Envelope): Built {
 }
 
 /** Folds a copy of the truth in memory. One transaction reads truth and index, so that a server that writes meanwhile does no harm. */
-async function refold(path: string, recordKey: string): Promise<{ counted: number; same: boolean }> {
-  const copy: Database = new Kysely<Tables>({ dialect: sqliteDialect(':memory:', noFaults) });
+async function refold(path: string, own: OwnKeys): Promise<{ counted: number; same: boolean }> {
+  const connection = openSqlite(':memory:', noFaults);
+  const copy: Database = new Kysely<Tables>({ dialect: connection.dialect });
   try {
     await createTables(copy);
     await sql`attach ${`file:${encodeURI(path).replaceAll('?', '%3F').replaceAll('#', '%23')}?mode=ro`} as stored`.execute(copy);
     return await copy.transaction().execute(async (transaction) => {
       for (const table of ['leaves', 'envelopes', 'checkpoints'] as const) await sql`insert into main.${sql.table(table)} select * from stored.${sql.table(table)}`.execute(transaction);
-      const counted = await rebuild(transaction, recordKey);
+      const counted = await rebuild(transaction, connection, own);
       return { counted, same: (await dumpIndex(transaction.withSchema('stored'))) === (await dumpIndex(transaction)) };
     });
   } finally {

@@ -8,6 +8,8 @@ interface TruthTables {
   checkpoints: { size: number; note: string };
   /** Every envelope that counts, and every ingest. */
   envelopes: { digest: string; idx: number; key: string; body: string };
+  /** Where a leaf is, by the first 48 bits of its hash. Filled from the leaves where it is empty. */
+  seen: { hash: number; idx: number };
 }
 
 /** The index: a fold over the truth. `ledger rebuild` empties it and folds again to the same rows. */
@@ -41,6 +43,7 @@ export async function createTables(database: Database): Promise<boolean> {
     sql`create table if not exists tiles (level integer not null, idx integer not null, hashes blob not null, primary key (level, idx)) strict, without rowid`,
     sql`create table if not exists checkpoints (size integer primary key, note text not null) strict`,
     sql`create table if not exists envelopes (digest text primary key, idx integer not null unique, key text not null, body text not null) strict`,
+    sql`create table if not exists seen (hash integer not null, idx integer not null, primary key (hash, idx)) strict, without rowid`,
     sql`create table if not exists statements (idx integer primary key, digest text not null unique, predicate_type text not null, time integer not null) strict`,
     sql`create table if not exists subjects (digest text not null, predicate_type text not null, idx integer not null, primary key (digest, predicate_type, idx)) strict, without rowid`,
     sql`create table if not exists policies (idx integer primary key, digest text not null, body text not null) strict`,

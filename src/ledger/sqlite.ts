@@ -23,7 +23,7 @@ export interface Connection {
  */
 export function openSqlite(path: string, faults: Faults): Connection {
   // For its owner only, since settings stand in it; SQLite gives its other files the same mode.
-  closeSync(openSync(path, 'a', 0o600));
+  if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
   const database = named(() => new DatabaseSync(path));
   const pragmas = () => database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
   named(pragmas);

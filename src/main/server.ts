@@ -7,6 +7,7 @@ import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
 import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
+import { spkiOf } from '#sign';
 import { verifyBundle } from '#verify';
 import { predicateTypes } from '#attest';
 import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
@@ -19,7 +20,7 @@ async function main(): Promise<void> {
   const faults = faultsFrom(process.env);
   const keys = await loadServerKeys(paths.keys, settings.environments.map((one) => one.name));
   const { origin } = settings;
-  const ledger = await openLedger({ path: paths.ledger, keys: { origin, log: keys.log, time: keys.time }, record: keys.record, clock: systemClock, faults });
+  const ledger = await openLedger({ path: paths.ledger, keys: { origin, log: keys.log, time: keys.time }, record: keys.record, clock: systemClock, faults, admit: settings.environments.map(({ name }) => spkiOf(keys.admit(name).publicKey).toString('base64')) });
   const store = fileStore(join(paths.registry, 'content'), faults);
   const repositories = fileRepositories(join(paths.registry, 'repositories'), store, faults);
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });

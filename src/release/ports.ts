@@ -65,13 +65,19 @@ export interface Incident {
   readonly what: string;
 }
 
+/** What must still be so when a commit is written, else it is `conflict`: the head of a timeline, the digest of the policy in force. */
+export type Expectation =
+  | { readonly application: string; readonly environment: string; readonly head: number; readonly policy?: Digest }
+  | { readonly policy: Digest };
+
 /**
  * Truth and index. `commit` is one durable transaction: append, timeline head and index become visible together or not at
  * all, and it returns after fsync. Writers are serialised; a `head` that has moved is `conflict` with nothing written.
+ * Calls that come together share a transaction and stay apart: what is wrong with one is nothing to the others.
  * Statements that were committed before are not written again: their first entries are returned, so that retrying is safe.
  */
 export interface Ledger {
-  commit(statements: readonly SignedStatement[], expect?: { application: string; environment: string; head: number }): Promise<readonly Logged[]>;
+  commit(statements: readonly SignedStatement[], expect?: Expectation): Promise<readonly Logged[]>;
   /** Statements that count, of one predicate type, with the digest as a subject, in log order. */
   about(subject: Digest, predicateType: string): Promise<readonly Logged[]>;
   timeline(application: string, environment: string): Promise<Timeline>;
