@@ -1,6 +1,14 @@
-import type { Statement } from '#attest';
-import { CairnError, type Digest } from '#core';
+import { verify, type KeyObject } from 'node:crypto';
+import { pae, type Statement } from '#attest';
+import { digestOf, sha256, verificationFailed, type CairnError, type Digest, type Reason } from '#core';
 import type { LogVerifier } from '#log';
+import { isSelfIssued, readLeaf, type Leaf } from './certificate.ts';
+import { parseForeignBundle, type ForeignBundle } from './foreign-bundle.ts';
+import { requireEntryOf, type Signed } from './foreign-entry.ts';
+import { ourLog, requireKeyValidity, verifyLogged, type Logged } from './foreign-log.ts';
+import { parseForeignStatement } from './foreign-statement.ts';
+import { knownKey, type KnownKey } from './known-keys.ts';
+import { entityOf, requireLibraryAgrees, verifyDigest } from './second-reader.ts';
 import type { SigstoreRoot } from './sigstore-root.ts';
 
 /** Who signed, in the shape of the policy's evidence: a key, or an OpenID Connect identity that a certificate proved. */
@@ -29,9 +37,78 @@ export interface ForeignVerified {
 }
 
 /**
- * Verifies a Sigstore bundle (v0.1 to v0.3) that another tool wrote, offline, against a trusted root.
+ * Verifies a Sigstore bundle (v0.1 to v0.3) that another tool wrote, offline, against a trusted root (sigstore/architecture-docs:
+ * client-spec.md section 4). Read twice: strictly by us, and by Sigstore's own library, which sees certificates, SCTs and timestamps; both must agree.
  * @throws CairnError `malformed-document` or `verification-failed`, always with `context.reason`
  */
 export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): ForeignVerified {
-  throw new CairnError('internal', `verifyForeign is not built yet: ${bytes.byteLength} ${options.root.kind}`);
+  const bundle = parseForeignBundle(bytes);
+  const signer = signerOf(bundle, options.keys ?? []);
+  const signed = signedOf(bundle, signer);
+  for (const entry of bundle.entries) requireEntryOf(entry, signed);
+  const logged = bundle.entries.map((entry) => verifyLogged(entry, bundle.version, options.root.logs, options.ours));
+  requireDistinctLogs(logged, options);
+  const { entity, stamps } = entityOf(bundle);
+  // The time of our own log is the time of a checkpoint: it may come hours later, and is no reason to refuse a certificate of ten minutes.
+  const vouched = [...stamps, ...logged.flatMap(({ time, isOurs }) => (time === null || isOurs ? [] : [time]))];
+  if (signer.kind === 'certificate') requireTimely(signer.leaf, vouched);
+  if (logged.length === 0 && stamps.length === 0) throw refuse('timestamp-missing', 'neither a log nor a timestamp authority has seen it');
+  requireLibraryAgrees(entity, { bundle, root: options.root, ours: options.ours === undefined ? undefined : ourLog(options.ours), key: signed.verifier.key });
+  for (const one of logged) requireKeyValidity(one, vouched);
+  const [first] = logged;
+  const verified: ForeignVerified = {
+    signer: signer.kind === 'key' ? { kind: 'key', key: signer.known.spki } : { kind: 'identity', issuer: signer.leaf.issuer, subject: signer.leaf.subject },
+    content: bundle.content.kind === 'message'
+      ? { kind: 'signature', digest: `sha256:${bundle.content.digest.toString('hex')}` }
+      : { kind: 'statement', statement: parseForeignStatement(bundle.content.payloadType, bundle.content.payload), payloadDigest: digestOf(bundle.content.payload) },
+    times: [...stamps, ...logged.flatMap(({ time }) => (time === null ? [] : [time]))].toSorted((a, b) => a - b),
+    log: first === undefined ? null : { logId: first.log.id.toString('base64'), index: first.index, isOurs: first.isOurs },
+  };
+  return Object.freeze(verified);
+}
+
+type SignerOf = { readonly kind: 'certificate'; readonly leaf: Leaf } | { readonly kind: 'key'; readonly known: KnownKey };
+
+function signerOf(bundle: ForeignBundle, keys: readonly string[]): SignerOf {
+  const { signedBy } = bundle;
+  if (signedBy.kind === 'certificate') {
+    // Fulcio's root in the bundle would be trust that the bundle brings along; the client specification forbids it.
+    if (signedBy.issuers.some(isSelfIssued)) throw refuse('certificate-chain', 'its chain of certificates brings its own root');
+    const leaf = readLeaf(signedBy.der);
+    if (!holds(bundle, leaf.key)) throw refuse('signature-invalid', 'the signature does not belong to the content');
+    return { kind: 'certificate', leaf };
+  }
+  const candidates = keys.map(knownKey);
+  const hinted = candidates.filter((one) => one.hint === signedBy.hint);
+  const known = (hinted.length > 0 ? hinted : candidates).find((one) => holds(bundle, one.key));
+  if (known === undefined) throw hinted.length > 0 ? refuse('signature-invalid', 'the signature does not belong to the content') : refuse('unknown-key', 'it is signed by an unknown key');
+  return { kind: 'key', known };
+}
+
+function holds({ content }: ForeignBundle, key: KeyObject): boolean {
+  if (content.kind === 'message') return verifyDigest(key, content.digest, content.signature);
+  return verify(key.asymmetricKeyType === 'ed25519' ? null : 'sha256', pae(content.payloadType, content.payload), key, content.signature);
+}
+
+function signedOf({ content }: ForeignBundle, signer: SignerOf): Signed {
+  const verifier = signer.kind === 'key' ? ({ kind: 'key', der: signer.known.der, key: signer.known.key } as const) : ({ kind: 'certificate', der: signer.leaf.der, key: signer.leaf.key } as const);
+  if (content.kind === 'message') return { digest: content.digest, payload: null, payloadType: null, signature: content.signature, verifier };
+  return { digest: sha256(pae(content.payloadType, content.payload)), payload: content.payload, payloadType: content.payloadType, signature: content.signature, verifier };
+}
+
+/** Where the root knows logs, one must hold it, and no log twice: two entries of one log are one log's word. */
+function requireDistinctLogs(logged: readonly Logged[], { root, ours }: ForeignOptions): void {
+  if (new Set(logged.map((one) => one.log.spki)).size !== logged.length) throw refuse('log-twice', 'two of its log entries are of one log');
+  if (logged.length === 0 && (root.logs.length > 0 || ours !== undefined)) throw refuse('log-entry-missing', 'no log holds it');
+}
+
+/** A certificate of ten minutes is worth something only with a proof that the signature was made within them: every time must fit. */
+function requireTimely(leaf: Leaf, times: readonly number[]): void {
+  if (times.length === 0) throw refuse('timestamp-missing', 'nothing proves when it was signed');
+  const bad = times.find((one) => one < leaf.from || one > leaf.until);
+  if (bad !== undefined) throw refuse('certificate-time', `it was signed at ${new Date(bad * 1000).toISOString()}, when its certificate was not valid`);
+}
+
+function refuse(reason: Reason, why: string): CairnError {
+  return verificationFailed(reason, `the bundle is refused: ${why}`);
 }

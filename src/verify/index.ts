@@ -2,5 +2,6 @@
 export { verifyBundle, type Verified, type VerifyOptions } from './bundle.ts';
 export { verifyForeign, type ForeignOptions, type ForeignSigner, type ForeignVerified } from './foreign.ts';
 export { requireIdentity, requirePredicate, requireSubject } from './requirements.ts';
+export { seedRoot } from './seed-root.ts';
 export { parseSigstoreRoot, type SigstoreRoot } from './sigstore-root.ts';
 export { currentTrust, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';
