@@ -92,6 +92,6 @@ function subjectOf(extension: Asn1 | undefined): string {
 
 function text(bytes: Buffer): string {
   const decoded = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  if (/[\u0000-\u001f\u007f]/.test(decoded)) throw new Error('it holds control characters');
+  if (/\p{Cc}/u.test(decoded)) throw new Error('it holds control characters');
   return decoded;
 }
