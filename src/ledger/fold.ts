@@ -1,6 +1,7 @@
 import { parsePredicate, predicateTypes, subjectDigests, type PredicateOf, type Statement } from '#attest';
 import { CairnError, canonicalJson, digestOf, type Digest } from '#core';
 import { contentHash, advance, type State } from '#release';
+import { foldBreakGlass, foldBrokenRules, foldKeyRevocation, foldPackageRevocation, foldResolution, foldRevocation, foldSettlement } from './fold-governance.ts';
 import type { Database, Tables } from './schema.ts';
 import type { Connection } from './sqlite.ts';
 
@@ -46,10 +47,20 @@ export async function fold(index: Database, entry: Entry): Promise<void> {
       return foldOutcome(index, entry, parsePredicate('outcome', statement));
     case predicateTypes.revocation:
       return foldRevocation(index, entry, parsePredicate('revocation', statement));
+    case predicateTypes.keyRevocation:
+      return foldKeyRevocation(index, entry, parsePredicate('keyRevocation', statement));
+    case predicateTypes.packageRevocation:
+      return foldPackageRevocation(index, entry, parsePredicate('packageRevocation', statement));
+    case predicateTypes.breakGlass:
+      return foldBreakGlass(index, entry, parsePredicate('breakGlass', statement));
+    case predicateTypes.settlement:
+      return foldSettlement(index, entry, parsePredicate('settlement', statement));
+    case predicateTypes.resolution:
+      return foldResolution(index, entry, parsePredicate('resolution', statement));
     case predicateTypes.incident: {
       const { application, environment, code, what } = parsePredicate('incident', statement);
       const [release = ''] = subjectDigests(statement);
-      await index.insertInto('incidents').values({ idx: entry.logIndex, time: entry.time, application, environment, release, code, what }).execute();
+      await index.insertInto('incidents').values({ idx: entry.logIndex, time: entry.time, application, environment, release, code, what, owner: null, resolution: null, resolved_by: null, resolved_idx: null }).execute();
       return;
     }
     default:
@@ -86,13 +97,10 @@ async function foldRequest(index: Database, entry: Entry, request: PredicateOf<'
 }
 
 async function foldVerdict(index: Database, entry: Entry, verdict: PredicateOf<'verdict'>): Promise<void> {
-  const { operation } = verdict['https://cairn.internal/verdict/v1'];
-  await setState(index, operation, verdict.verificationResult === 'PASSED' ? 'admitted' : 'denied', { verdict: entry.digest });
-}
-
-async function foldRevocation(index: Database, entry: Entry, { application, by, reason }: PredicateOf<'revocation'>): Promise<void> {
-  const [release = ''] = subjectDigests(entry.statement);
-  await index.insertInto('revocations').values({ application, release, idx: entry.logIndex, by_whom: by, reason }).onConflict((on) => on.doNothing()).execute();
+  const said = verdict['https://cairn.internal/verdict/v1'];
+  const passed = verdict.verificationResult === 'PASSED';
+  await setState(index, said.operation, passed ? 'admitted' : 'denied', { verdict: entry.digest });
+  if (passed) await foldBrokenRules(index, entry, said);
 }
 
 async function foldOutcome(index: Database, entry: Entry, outcome: PredicateOf<'outcome'>): Promise<void> {

@@ -7,6 +7,7 @@ import type { Ledger, Logged, Revision, State, Timeline } from '#release';
 import { spkiOf } from '#sign';
 import { incoming, type Appender } from './append.ts';
 import { placer } from './fold.ts';
+import { governance } from './governance.ts';
 import { GroupCommit } from './group.ts';
 import { Proofs } from './proofs.ts';
 import { dumpIndex, rebuild } from './rebuild.ts';
@@ -119,10 +120,8 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       const rows = await database.selectFrom('revisions').select(({ fn }) => ['environment', fn.min('confirmed_at').as('time')]).where('application', '=', application).where('release', '=', release).where('confirmed', '=', 1).groupBy('environment').execute();
       return rows.map(({ environment, time }) => ({ environment, time: Number(time) }));
     },
-    incidents: async () => {
-      const rows = await database.selectFrom('incidents').selectAll().orderBy('idx').execute();
-      return rows.map(({ idx, release, ...row }) => ({ ...row, logIndex: idx, release: release as Digest }));
-    },
+    ...governance(database),
+    entry: logged,
     latestRelease: async (application) => {
       const rows = await database.selectFrom('statements').select('digest').where('predicate_type', '=', predicateTypes.provenance).orderBy('idx', 'desc').execute();
       for (const { digest } of rows) {

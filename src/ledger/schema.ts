@@ -24,16 +24,27 @@ interface IndexTables {
   };
   quarantines: { application: string; environment: string; digest: string };
   revocations: { application: string; release: string; idx: number; by_whom: string; reason: string };
-  incidents: { idx: number; time: number; application: string; environment: string; release: string; code: string; what: string };
+  key_revocations: { idx: number; key: string; after_idx: number | null; by_whom: string; reason: string };
+  package_revocations: { idx: number; purl: string; by_whom: string; reason: string };
+  /** `used_by`: the operation that passed its gate by it. */
+  broken_glass: { envelope: string; idx: number; application: string; environment: string; release: string; by_whom: string; reason: string; expires: number; used_by: string | null };
+  debts: {
+    envelope: string; idx: number; time: number; application: string; environment: string; release: string; by_whom: string; reason: string; rules: string;
+    settled_by: string | null; settled_idx: number | null; settled_reason: string | null;
+  };
+  incidents: {
+    idx: number; time: number; application: string; environment: string; release: string; code: string; what: string;
+    owner: string | null; resolution: string | null; resolved_by: string | null; resolved_idx: number | null;
+  };
 }
 
 export type Tables = TruthTables & IndexTables;
 export type Database = Kysely<Tables>;
 
-export const indexTables = ['statements', 'subjects', 'policies', 'revisions', 'quarantines', 'revocations', 'incidents'] as const satisfies (keyof IndexTables)[];
+export const indexTables = ['statements', 'subjects', 'policies', 'revisions', 'quarantines', 'revocations', 'key_revocations', 'package_revocations', 'broken_glass', 'debts', 'incidents'] as const satisfies (keyof IndexTables)[];
 
 /** Of the index's tables: one that was made by another version is dropped, and folded again from the log. */
-const indexVersion = 2;
+const indexVersion = 3;
 
 /** @returns whether the index must be folded again before it is used. */
 export async function createTables(database: Database): Promise<boolean> {
@@ -53,7 +64,16 @@ export async function createTables(database: Database): Promise<boolean> {
       restores integer, by_whom text not null, reason text, verdict text, journal integer, share integer not null, confirmed_at integer, primary key (application, environment, number)) strict`,
     sql`create index if not exists revisions_by_state on revisions (application, environment, state, number)`,
     sql`create table if not exists revocations (application text not null, release text not null, idx integer not null, by_whom text not null, reason text not null, primary key (application, release)) strict, without rowid`,
-    sql`create table if not exists incidents (idx integer primary key, time integer not null, application text not null, environment text not null, release text not null, code text not null, what text not null) strict`,
+    sql`create table if not exists incidents (idx integer primary key, time integer not null, application text not null, environment text not null, release text not null, code text not null, what text not null,
+      owner text, resolution text, resolved_by text, resolved_idx integer) strict`,
+    sql`create table if not exists key_revocations (idx integer primary key, key text not null, after_idx integer, by_whom text not null, reason text not null) strict`,
+    sql`create table if not exists package_revocations (idx integer primary key, purl text not null, by_whom text not null, reason text not null) strict`,
+    sql`create table if not exists broken_glass (
+      envelope text primary key, idx integer not null, application text not null, environment text not null, release text not null, by_whom text not null, reason text not null,
+      expires integer not null, used_by text) strict`,
+    sql`create table if not exists debts (
+      envelope text primary key, idx integer not null, time integer not null, application text not null, environment text not null, release text not null, by_whom text not null,
+      reason text not null, rules text not null, settled_by text, settled_idx integer, settled_reason text) strict`,
     sql`create table if not exists quarantines (application text not null, environment text not null, digest text not null, primary key (application, environment, digest)) strict, without rowid`,
   ];
   for (const statement of statements) await statement.execute(database);

@@ -63,6 +63,59 @@ export interface Incident {
   readonly release: Digest;
   readonly code: string;
   readonly what: string;
+  readonly owner: string | null;
+  /** How it ended; null while it is open. */
+  readonly resolution: string | null;
+  readonly resolvedBy: string | null;
+}
+
+export interface RevokedKey {
+  /** base64 SPKI. */
+  readonly key: string;
+  /** What it signed up to that log entry still counts; null: nothing does. */
+  readonly after: number | null;
+  readonly by: string;
+  readonly reason: string;
+}
+
+export interface RevokedPackage {
+  readonly purl: string;
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** A break-glass that no promotion has used. */
+export interface BrokenGlass {
+  readonly envelope: Digest;
+  readonly by: string;
+  readonly reason: string;
+  /** Seconds since 1970. */
+  readonly expires: number;
+}
+
+/** What a promotion past its gate left to account for. */
+export interface Debt {
+  /** The first of the break-glass statements that were used: a settlement names it. */
+  readonly envelope: Digest;
+  readonly time: number;
+  readonly application: string;
+  readonly environment: string;
+  readonly release: Digest;
+  /** Who broke the glass, by name, with commas between. */
+  readonly by: string;
+  readonly reason: string;
+  /** Rules that did not hold. */
+  readonly rules: readonly string[];
+  readonly settledBy: string | null;
+}
+
+/** An envelope as it rests, under the digest that the index has for it. */
+export interface Stored {
+  readonly digest: Digest;
+  readonly logIndex: number;
+  readonly predicateType: string;
+  readonly key: string;
+  readonly body: string;
 }
 
 /** What must still be so when a commit is written, else it is `conflict`: the head of a timeline, the digest of the policy in force. */
@@ -85,6 +138,17 @@ export interface Ledger {
   /** The environments in which the release was ever confirmed, and when first, in seconds since 1970. */
   confirmedIn(application: string, release: Digest): Promise<readonly { readonly environment: string; readonly time: number }[]>;
   incidents(): Promise<readonly Incident[]>;
+  revocations(): Promise<{ readonly keys: readonly RevokedKey[]; readonly packages: readonly RevokedPackage[] }>;
+  /** What nobody has used yet, oldest first, whether it has expired or not. */
+  brokenGlass(application: string, environment: string, release: Digest): Promise<readonly BrokenGlass[]>;
+  /** Oldest first, settled ones too. */
+  debts(): Promise<readonly Debt[]>;
+  /** Size and time of the newest checkpoint; zeros while the log is empty. */
+  newest(): Promise<{ readonly size: number; readonly time: number }>;
+  /** By digest. @throws CairnError `storage` where the ledger lacks it */
+  entry(digest: Digest): Promise<Logged>;
+  /** As they rest in the ledger, of several subjects and types, in log order: nothing is proven yet. @throws CairnError `verification-failed` where an envelope is gone that the log names */
+  stored(subjects: readonly Digest[], predicateTypes: readonly string[]): Promise<readonly Stored[]>;
   revisionOf(operation: string): Promise<Revision | undefined>;
   verdictOf(operation: string): Promise<Logged | undefined>;
   /** Sequence of the last line of the runner's journal that an outcome of the place records. */
