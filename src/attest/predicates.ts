@@ -98,6 +98,8 @@ const facts = z.strictObject({
   revokedPackages: z.array(z.strictObject({ purl: text, by: text, reason: text })),
   /** The newest that no promotion has used; whether it holds is counted from the statements. */
   breakGlass: z.strictObject({ envelope: digest, by: text, reason: text, expires: seconds }).nullable(),
+  /** Break-glass statements about the release that an earlier promotion used. */
+  spentGlass: z.array(digest).optional(),
   debts: z.array(z.strictObject({ envelope: digest, release: digest, by: text, reason: text })),
   /** Open ones of the release, by their place in the log. */
   incidents: z.array(z.strictObject({ logIndex: count, environment: name, code: z.string(), owner: text.nullable() })).optional(),

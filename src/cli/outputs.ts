@@ -12,7 +12,10 @@ const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const values = z.record(z.string(), z.string());
 const versions = z.record(z.string(), count);
 const text = z.string();
-const rule = z.object({ rule: text, passed: z.boolean(), found: text, nearest: text.nullable(), fix: text.nullable(), blocksRollback: z.boolean() });
+const rule = z.object({
+  rule: text, passed: z.boolean(), found: text, nearest: text.nullable(), fix: text.nullable(), blocksRollback: z.boolean(),
+  cause: z.enum(['absent', 'unmet', 'unreachable', 'throttled']).optional(), evidence: z.array(digest).optional(), waived: z.literal(true).optional(),
+});
 const state = z.enum(['proposed', 'denied', 'admitted', 'preparing', 'failed', 'live', 'confirmed', 'standby', 'retained', 'reverted', 'retired']);
 const revision = z.object({
   application: text, environment: text, number: count, state, operation: text, release: digest, content: digest, configuration: values, secrets: versions, confirmed: z.boolean(),
@@ -50,7 +53,7 @@ const place = z.object({
   instances: z.object({ healthy: count, all: count, restarts: count }).nullable(),
   counts: z.object({ requests: count, errors: count }).nullable(),
 });
-const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text });
+const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text, owner: text.nullable(), resolution: text.nullable(), resolvedBy: text.nullable() });
 const statusAnswer = z.object({
   version: text, origin: text, policy: digest, log: z.object({ size: count, checkpoint: digest.nullable() }), environments: z.array(z.object({ name: text, url: text })),
   places: z.array(place), incidents: z.array(incident), runner: z.object({ pid: z.int(), journal: count, isolation }).nullable(),

@@ -1,4 +1,4 @@
-import { parsePredicate, subjectDigests, type PredicateOf } from '#attest';
+import { subjectDigests, type PredicateOf } from '#attest';
 import type { Entry } from './fold.ts';
 import type { Database } from './schema.ts';
 

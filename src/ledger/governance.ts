@@ -21,10 +21,9 @@ export function governance(database: Database): Governance {
         packages: packages.map(({ purl, by_whom, reason }) => ({ purl, by: by_whom, reason })),
       };
     },
-    brokenGlass: async (application, environment, release) => {
-      const rows = await database.selectFrom('broken_glass').selectAll().where('application', '=', application).where('environment', '=', environment).where('release', '=', release)
-        .where('used_by', 'is', null).orderBy('idx').execute();
-      return rows.map(({ envelope, by_whom, reason, expires }): BrokenGlass => ({ envelope: envelope as Digest, by: by_whom, reason, expires }));
+    brokenGlass: async (application, release) => {
+      const rows = await database.selectFrom('broken_glass').selectAll().where('application', '=', application).where('release', '=', release).orderBy('idx').execute();
+      return rows.map(({ envelope, environment, by_whom, reason, expires, used_by }): BrokenGlass => ({ envelope: envelope as Digest, environment, by: by_whom, reason, expires, usedBy: used_by }));
     },
     debts: async () => {
       const rows = await database.selectFrom('debts').selectAll().orderBy('idx').execute();

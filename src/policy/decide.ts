@@ -2,7 +2,10 @@ import type { RuleResult } from '#attest';
 import type { Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
 import { judgeDebts, judgeIncidents, judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
+import { glass, judgeBreakGlass } from './break-glass.ts';
+import { judgeFreezes } from './freezes.ts';
 import { judgeCel } from './judge-cel.ts';
+import { judgePackages } from './packages.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
 import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeRebuilt, judgeSbom, judgeSoak, judgeTests, judgeWitnessed, type Bench } from './rules.ts';
 
@@ -24,24 +27,49 @@ export interface Judged {
 
 /**
  * The gate. Pure: the same policy, evidence and question give the same decision years later. On the way back only rules that
- * say `blocksRollback` stop it: a rule that fails today must never take away the only way out of an incident. Revocation and
- * a data schema that does not fit always stop it.
+ * say `blocksRollback` stop it: a rule that fails today must never take away the only way out of an incident. Revocation, of the
+ * release or of a package in it, and a data schema that does not fit always stop it; freezes, debts and open incidents never do.
  */
 export function decide(policy: Policy, evidence: Evidence, question: Question): Decision {
-  const environment = environmentOf(policy, question.environment);
-  const judged = [
-    ...(question.direction === 'promote' ? [judgeQuarantine(evidence, question), ...judgeIncidents(evidence), ...judgeDebts(evidence, question)] : []),
-    ...judgeRevocation(evidence),
-    ...environment.rules.map((rule) => judge({ policy, evidence, question }, rule)),
-    ...judgeSchema(evidence, question),
+  const { rules, freezes = [] } = environmentOf(policy, question.environment);
+  const bench = { policy, evidence, question };
+  const forward = question.direction === 'promote';
+  const weighed: Weighed[] = [
+    ...firm(forward ? [judgeQuarantine(evidence, question), ...judgeIncidents(evidence), ...judgeDebts(evidence, question)] : []),
+    ...firm([...judgeRevocation(evidence), ...judgePackages(evidence)]),
+    ...rules.map((rule) => ({ judged: judge(bench, rule), firm: rule.kind === 'witnessed' })),
+    ...(forward ? judgeFreezes(bench, freezes) : []).map((one) => ({ judged: one, firm: false })),
+    ...firm(judgeSchema(evidence, question)),
   ];
-  const binding = judged.filter(({ result }) => question.direction === 'promote' || result.blocksRollback);
+  const judged = forward ? pastBrokenGlass(bench, weighed) : weighed.map((one) => one.judged);
+  const binding = judged.filter(({ result }) => (forward ? result.rule !== glass && result.waived !== true : result.blocksRollback));
   return {
     passed: binding.every(({ result }) => result.passed),
     rules: judged.map(({ result }) => result),
     evidence: [...new Set(judged.flatMap(({ evidence: used }) => used))],
     validUntil: earliest(judged, question.time),
   };
+}
+
+interface Weighed {
+  readonly judged: Judged;
+  /** Whether it holds against broken glass too. */
+  readonly firm: boolean;
+}
+
+function firm(judged: readonly Judged[]): Weighed[] {
+  return judged.map((one) => ({ judged: one, firm: true }));
+}
+
+/** With enough people behind it a promotion passes what failed; each such rule stays in the verdict as what it is, failed. */
+function pastBrokenGlass(bench: Bench, weighed: readonly Weighed[]): Judged[] {
+  const failed = weighed.filter(({ judged }) => !judged.result.passed);
+  const names = (of: readonly Weighed[]) => of.map(({ judged }) => judged.result.rule);
+  const broken = judgeBreakGlass(bench, { broken: names(failed.filter((one) => !one.firm)), firm: names(failed.filter((one) => one.firm)) });
+  const all = weighed.map(({ judged }) => judged);
+  if (broken === undefined) return all;
+  if (!broken.result.passed) return [...all, broken];
+  return [...weighed.map(({ judged, firm: holds }) => (holds || judged.result.passed ? judged : { ...judged, result: { ...judged.result, waived: true as const } })), broken];
 }
 
 /** The first moment at which asking again could answer something else though nothing was logged. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, type Digest } from '#core';
+import { requireFreeze } from './freezes.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 /** A role is whatever the policy calls it; `cairn init` begins with builder, developer, security and release. */
@@ -86,6 +87,7 @@ export function parsePolicy(bytes: Uint8Array): Policy {
   requireDistinct('two people share the key', policy.people.flatMap((one) => one.keys));
   requireDistinct('two people share the identity', policy.people.flatMap((one) => one.identities ?? []).map(({ issuer, subject }) => `${issuer} ${subject}`));
   requireDistinct('two environments are called', policy.environments.map((one) => one.name));
+  for (const { freezes = [] } of policy.environments) for (const one of freezes) requireFreeze(one);
   const idle = policy.people.find((one) => one.keys.length === 0 && one.identities === undefined);
   if (idle !== undefined) throw new CairnError('malformed-document', `policy: ${idle.name} has neither a key nor an identity`);
   if ((policy.previous !== undefined) !== policy.version > 1) throw new CairnError('malformed-document', 'policy: every version but the first names the one before it, by `previous`');

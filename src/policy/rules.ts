@@ -35,7 +35,8 @@ function choose<S extends EvidenceStatement>(statements: readonly S[], bench: Be
 
 type Counted = { readonly person: Person; readonly complaint: undefined } | { readonly person: Person | undefined; readonly complaint: string };
 
-function countedSigner({ policy, evidence }: Pick<Bench, 'policy' | 'evidence'>, one: EvidenceStatement, role: string): Counted {
+/** Who signed, if it is a person of the role with nothing against the signature. */
+export function countedSigner({ policy, evidence }: Pick<Bench, 'policy' | 'evidence'>, one: EvidenceStatement, role: string): Counted {
   const { person, complaint } = judgeSigner(policy, evidence, one);
   if (person === undefined || complaint !== undefined) return { person, complaint: complaint ?? 'is signed by nobody' };
   return person.roles.includes(role) ? { person, complaint: undefined } : { person, complaint: `is signed by ${person.name}, who is no ${role}` };

@@ -1,6 +1,6 @@
 import { parsePredicate, predicateTypes, type Facts } from '#attest';
 import type { Digest } from '#core';
-import type { EvidenceStatement } from '#policy';
+import { findPackage, type EvidenceStatement } from '#policy';
 import type { ReleaseDocument } from './document.ts';
 import { isQuarantined } from './plan.ts';
 import type { Ledger, Timeline } from './ports.ts';
@@ -27,7 +27,8 @@ export async function gatherFacts(input: FactsInput): Promise<Facts> {
     confirmedIn: [...(await ledger.confirmedIn(document.application, release))],
     quarantined: isQuarantined(timeline, { release, content }),
     ...(await revocationFacts(input)),
-    ...glassFacts(),
+    ...(await glassFacts(input)),
+    ...(await incidentFacts(input)),
     ...witnessFacts(),
     schema,
   };
@@ -41,15 +42,37 @@ function sourceFacts({ source }: ReleaseDocument): Pick<Facts, 'commit' | 'sourc
   return { commit: source.commit, source: source.uri, changes: source.changes ?? null };
 }
 
-async function revocationFacts({ ledger, timeline, release }: FactsInput): Promise<Pick<Facts, 'revoked' | 'revokedKeys' | 'revokedPackages'>> {
+async function revocationFacts({ ledger, timeline, release, statements }: FactsInput): Promise<Pick<Facts, 'revoked' | 'revokedKeys' | 'revokedPackages'>> {
+  const { keys, packages } = await ledger.revocations();
+  // Only those that something here was signed by, or contains: what else was revoked has no part in this decision.
+  const signed = new Set(statements.flatMap(({ signer }) => (signer.kind === 'key' ? [signer.key] : [])));
+  const bills = statements.flatMap(({ says }) => (says.kind === 'sbom' ? [says.packages] : []));
   const revocation = timeline.revoked.includes(release) ? (await ledger.about(release, predicateTypes.revocation))[0] : undefined;
-  if (revocation === undefined) return { revoked: null, revokedKeys: [], revokedPackages: [] };
-  const { by, reason } = parsePredicate('revocation', revocation.statement);
-  return { revoked: { by, reason }, revokedKeys: [], revokedPackages: [] };
+  return {
+    revoked: revocation === undefined ? null : pick(parsePredicate('revocation', revocation.statement)),
+    revokedKeys: keys.filter(({ key }) => signed.has(key)),
+    revokedPackages: packages.filter(({ purl }) => bills.some((one) => findPackage(one, purl) !== undefined)),
+  };
 }
 
-function glassFacts(): Pick<Facts, 'breakGlass' | 'debts'> {
-  return { breakGlass: null, debts: [] };
+function pick({ by, reason }: { by: string; reason: string }): { by: string; reason: string } {
+  return { by, reason };
+}
+
+async function glassFacts({ ledger, document: { application }, release, timeline: { environment } }: FactsInput): Promise<Pick<Facts, 'breakGlass' | 'spentGlass' | 'debts'>> {
+  const broken = await ledger.brokenGlass(application, release);
+  const newest = broken.findLast((one) => one.environment === environment && one.usedBy === null);
+  const debts = (await ledger.debts()).filter((one) => one.application === application && one.environment === environment && one.settledBy === null);
+  return {
+    breakGlass: newest === undefined ? null : { envelope: newest.envelope, by: newest.by, reason: newest.reason, expires: newest.expires },
+    spentGlass: broken.flatMap(({ usedBy, envelope }) => (usedBy === null ? [] : [envelope])),
+    debts: debts.map(({ envelope, release, by, reason }) => ({ envelope, release, by, reason })),
+  };
+}
+
+async function incidentFacts({ ledger, document: { application }, release }: FactsInput): Promise<Pick<Facts, 'incidents'>> {
+  const open = (await ledger.incidents()).filter((one) => one.application === application && one.release === release && one.resolution === null);
+  return { incidents: open.map(({ logIndex, environment, code, owner }) => ({ logIndex, environment, code, owner })) };
 }
 
 function witnessFacts(): Pick<Facts, 'witnessed' | 'sources'> {

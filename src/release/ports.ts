@@ -84,13 +84,15 @@ export interface RevokedPackage {
   readonly reason: string;
 }
 
-/** A break-glass that no promotion has used. */
 export interface BrokenGlass {
   readonly envelope: Digest;
+  readonly environment: string;
   readonly by: string;
   readonly reason: string;
   /** Seconds since 1970. */
   readonly expires: number;
+  /** The operation that passed its gate by it; null where none has. */
+  readonly usedBy: string | null;
 }
 
 /** What a promotion past its gate left to account for. */
@@ -139,8 +141,8 @@ export interface Ledger {
   confirmedIn(application: string, release: Digest): Promise<readonly { readonly environment: string; readonly time: number }[]>;
   incidents(): Promise<readonly Incident[]>;
   revocations(): Promise<{ readonly keys: readonly RevokedKey[]; readonly packages: readonly RevokedPackage[] }>;
-  /** What nobody has used yet, oldest first, whether it has expired or not. */
-  brokenGlass(application: string, environment: string, release: Digest): Promise<readonly BrokenGlass[]>;
+  /** Oldest first, used or not, expired or not. */
+  brokenGlass(application: string, release: Digest): Promise<readonly BrokenGlass[]>;
   /** Oldest first, settled ones too. */
   debts(): Promise<readonly Debt[]>;
   /** Size and time of the newest checkpoint; zeros while the log is empty. */
