@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { CairnError, isDigest, type Digest } from '#core';
 import type { BrokenGlass, Debt, Incident, Ledger, Stored } from '#release';
-import { noteTime } from './append.ts';
+import { noteTime } from './note-time.ts';
 import type { Database } from './schema.ts';
 
 type Governance = Pick<Ledger, 'incidents' | 'revocations' | 'brokenGlass' | 'debts' | 'newest' | 'stored'>;

@@ -121,7 +121,7 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       return rows.map(({ environment, time }) => ({ environment, time: Number(time) }));
     },
     ...governance(database),
-    entry: logged,
+    logged,
     latestRelease: async (application) => {
       const rows = await database.selectFrom('statements').select('digest').where('predicate_type', '=', predicateTypes.provenance).orderBy('idx', 'desc').execute();
       for (const { digest } of rows) {

@@ -148,7 +148,7 @@ export interface Ledger {
   /** Size and time of the newest checkpoint; zeros while the log is empty. */
   newest(): Promise<{ readonly size: number; readonly time: number }>;
   /** By digest. @throws CairnError `storage` where the ledger lacks it */
-  entry(digest: Digest): Promise<Logged>;
+  logged(digest: Digest): Promise<Logged>;
   /** As they rest in the ledger, of several subjects and types, in log order: nothing is proven yet. @throws CairnError `verification-failed` where an envelope is gone that the log names */
   stored(subjects: readonly Digest[], predicateTypes: readonly string[]): Promise<readonly Stored[]>;
   revisionOf(operation: string): Promise<Revision | undefined>;
