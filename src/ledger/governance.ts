@@ -11,7 +11,8 @@ export function governance(database: Database): Governance {
   return {
     incidents: async () => {
       const rows = await database.selectFrom('incidents').selectAll().orderBy('idx').execute();
-      return rows.map(({ idx, release, resolved_by, resolved_idx: _, ...row }): Incident => ({ ...row, logIndex: idx, release: release as Digest, resolvedBy: resolved_by }));
+      return rows.map(({ idx, time, application, environment, release, code, what, owner, resolution, resolved_by }): Incident =>
+        ({ logIndex: idx, time, application, environment, release: release as Digest, code, what, owner, resolution, resolvedBy: resolved_by }));
     },
     revocations: async () => {
       const keys = await database.selectFrom('key_revocations').selectAll().orderBy('idx').execute();
