@@ -14,6 +14,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sign: ['core'],
   attest: ['core', 'oci', 'sign'],
   log: ['core', 'sign'],
+  witness: ['core', 'log', 'sign'],
   verify: ['core', 'attest', 'log', 'sign'],
   policy: ['core', 'attest'],
   release: ['core', 'attest', 'oci', 'policy', 'sign'],
@@ -24,7 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   diff: ['core', 'attest', 'oci', 'policy', 'release'],
   home: ['core', 'policy', 'sign', 'verify'],
   server: ['core', 'attest', 'diff', 'ledger', 'oci', 'policy', 'release', 'sign', 'targets', 'verify'],
-  cli: ['attest', 'build', 'core', 'diff', 'home', 'ledger', 'log', 'oci', 'policy', 'release', 'runner', 'server', 'sign', 'targets', 'verify'],
+  cli: ['attest', 'build', 'core', 'diff', 'home', 'ledger', 'log', 'oci', 'policy', 'release', 'runner', 'server', 'sign', 'targets', 'verify', 'witness'],
 };
 
 const sources = globSync('src/**/*.ts', { cwd: root });

@@ -1,0 +1,61 @@
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asCairnError, canonicalJson, digestOf, noFaults, writeFileDurable, type Faults } from '#core';
+import { formatVkey, logNoteKeys, makeEvidence, parseVkey, type NoteKey } from '#log';
+import { currentTrust, parseTrustFile, verifierOf } from '#verify';
+import { addCheckpoint, knownLogs, openSeen, ownKey, serveWitness } from '#witness';
+import type { Context, System } from './context.ts';
+import { count, row, run, type CommonFlags } from './output.ts';
+
+export interface WitnessFlags extends CommonFlags {
+  readonly home?: string;
+  readonly name?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly log?: readonly string[];
+}
+
+/** Not within the home: a backup of it, put back, must not set the witness back. */
+const folderOf = (system: System, flags: WitnessFlags) => flags.home ?? `${system.home}-witness`;
+const ownPort = 6962;
+
+/** Runs a witness until it is told to stop. It stands alone: its folder, its key, the logs that it was told of, what it has seen of them. */
+export async function witness(this: Context, flags: WitnessFlags): Promise<void> {
+  await run(this, flags, async () => {
+    const { system } = this;
+    const folder = folderOf(system, flags);
+    const added = (await Promise.all((flags.log ?? []).map(keysOf))).flat();
+    const key = await ownKey(folder, flags.name, (bytes) => system.random(bytes));
+    const logs = await knownLogs(folder, added);
+    const seen = openSeen(join(folder, 'seen.sqlite'), system.faults ?? noFaults);
+    const told = system.untilInterrupted();
+    try {
+      const options = { key, logs, seen, clock: system.clock, faults: system.faults ?? noFaults, misbehaved: (found: Misbehaved) => void keep(this, folder, found) };
+      const server = await serveWitness({ host: flags.host ?? '127.0.0.1', port: flags.port ?? ownPort, add: (body) => addCheckpoint(options, body), report: (error) => system.err(`witness ${error.code}: ${error.message}`) });
+      try {
+        const known = new Map(seen.all().map((one) => [one.origin, one]));
+        const list = [...logs.keys()].map((origin) => ({ origin, size: known.get(origin)?.size ?? 0 }));
+        if (flags.json) system.out(JSON.stringify({ name: key.name, vkey: key.vkey, url: server.url, home: folder, logs: list }, null, 2));
+        else {
+          row(this, 'witness', key.vkey);
+          for (const { origin, size } of list) row(this, 'log', origin, size === 0 ? 'not seen yet' : `${count(size, 'entry', 'entries')} seen`);
+          if (list.length === 0) row(this, 'log', 'none yet', 'cairn witness --log VKEY, or the path of a cairn.trust.json');
+          row(this, 'ready', server.url);
+        }
+        await new Promise<void>((resolve) => (told.aborted ? resolve() : told.addEventListener('abort', () => resolve(), { once: true })));
+      } finally {
+        await server.close();
+      }
+    } finally {
+      seen.close();
+    }
+    return undefined;
+  });
+}
+
+/** A log's verifier key, or the path of its cairn.trust.json, which has it. */
+async function keysOf(text: string): Promise<NoteKey[]> {
+  if (/^[^\s/]+\+[0-9a-f]{8}\+/.test(text)) return [parseVkey(text)];
+  const [log] = logNoteKeys(verifierOf(currentTrust(parseTrustFile(await readFile(text)))));
+  return log === undefined ? [] : [parseVkey(formatVkey(log))];
+}
