@@ -7,6 +7,7 @@ import { movingRoutes } from './routes-moving.ts';
 
 const json = { json: jsonFlag };
 const personText = { kind: 'parsed', parse: String, brief: 'NAME=ROLE,ROLE@KEY.pub: one more person of the first policy; as often as needed', optional: true, variadic: true } as const;
+const witnessFlag = (brief: string) => ({ kind: 'parsed', parse: String, brief, optional: true }) as const;
 const soakMinutes = { kind: 'parsed', parse: numberParser, brief: 'Minutes that a release must have been confirmed in staging before production', optional: true } as const;
 
 const routes = {
@@ -31,6 +32,20 @@ const routes = {
       }),
       list: buildCommand({ docs: { brief: 'List the keys that are here' }, parameters: { flags: json }, loader: () => import('./key.ts').then((module) => module.listKeys) }),
     },
+  }),
+  witness: buildCommand({
+    docs: { brief: 'Run a witness: vouch for what other logs show, by C2SP tlog-witness' },
+    parameters: {
+      flags: {
+        ...json,
+        log: { ...witnessFlag('A log to witness, from now on: its verifier key, or the path of its cairn.trust.json; as often as needed'), variadic: true },
+        home: witnessFlag('Folder of its own; left out: that of CAIRN_HOME with -witness behind it'),
+        name: witnessFlag('What it is called for ever, such as witness.example.com; only with the first start'),
+        host: witnessFlag('Address to listen on; 127.0.0.1 where it is left out'),
+        port: { kind: 'parsed', parse: numberParser, brief: 'Port to listen on; 6962 where it is left out', optional: true },
+      },
+    },
+    loader: () => import('./witness.ts').then((module) => module.witness),
   }),
   ...movingRoutes,
   ...lookingRoutes,

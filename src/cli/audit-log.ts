@@ -25,6 +25,8 @@ export interface LogAudit {
   readonly newest: Checkpoint | undefined;
   /** Root of the tree of the first `size` leaves, computed from the leaves. */
   rootAt(size: number): Promise<Buffer>;
+  /** The tree of the leaves. */
+  readonly tiles: TileReader;
   /** Statements that count, in log order, whose bytes and signatures hold. */
   readonly statements: readonly AuditedStatement[];
 }
@@ -39,7 +41,7 @@ export async function auditLog(reader: LedgerReader, log: LogVerifier, recordKey
   const tree = await growTree(reader, size, report);
   const checkpoints = await auditCheckpoints(notes, tree.whole ? tree : undefined, log, report);
   const statements = await auditEnvelopes(reader, notes.map((one) => one.size), size, recordKey, report);
-  return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: (wanted) => rootAt(tree, wanted), statements };
+  return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: (wanted) => rootAt(tree, wanted), tiles: tree, statements };
 }
 
 /** Builds the tree from the leaves, and compares the tiles from which proofs are made with it. */

@@ -10,6 +10,7 @@ import { auditRegistry } from './audit-registry.ts';
 import { auditSigners } from './audit-signers.ts';
 import type { Context } from './context.ts';
 import { count, run, size, type CommonFlags } from './output.ts';
+import { contradiction, shownFrom } from './remember.ts';
 import { trustFileOf, trustOf } from './trust.ts';
 
 const mostFindings = 200;
@@ -85,14 +86,18 @@ function refuse(findings: readonly Finding[], entries: number): CairnError {
 }
 
 /** What this machine saw before must be the beginning of what there is now: a log that was cut or rewritten is noticed here. */
-async function auditRemembered(home: Home, log: LogVerifier, { newest, size: entries, rootAt }: LogAudit, report: (finding: Finding) => void): Promise<void> {
+async function auditRemembered(home: Home, log: LogVerifier, { newest, size: entries, rootAt, tiles }: LogAudit, report: (finding: Finding) => void): Promise<void> {
   const path = join(home.paths.known, `${log.origin}.checkpoint`);
   const saved = await readFile(path, 'utf8').catch(() => undefined);
   if (saved !== undefined) {
     const known = readCheckpoint(saved, log);
-    const fix = `Compare it with ${path}; restore a backup that goes at least so far`;
+    const goes = 'restore a backup that goes at least so far';
+    const unlike = known.size > entries || !(await rootAt(known.size)).equals(known.root);
+    // Of a log that lacks leaves nothing more can be shown than its newest checkpoint.
+    const kept = unlike && newest !== undefined && newest.note !== known.note ? (await contradiction(home, shownFrom(tiles, newest.note), log, known, newest)).context['evidence'] : undefined;
+    const fix = kept === undefined ? `Compare it with ${path}; ${goes}` : `cairn ledger evidence ${String(kept)} says what both prove; ${goes}`;
     if (known.size > entries) return report({ what: `the log went back: this machine saw ${known.size} entries, now there are ${entries}`, fix });
-    if (!(await rootAt(known.size)).equals(known.root)) return report({ what: `the log forked: its first ${known.size} entries are not those that this machine saw`, fix });
+    if (unlike) return report({ what: `the log forked: its first ${known.size} entries are not those that this machine saw`, fix });
     if (known.size === entries) return;
   }
   if (newest !== undefined) await writeFileDurable(path, newest.note);

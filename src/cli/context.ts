@@ -1,5 +1,5 @@
 import type { CommandContext } from '@stricli/core';
-import type { Clock } from '#core';
+import type { Clock, Faults } from '#core';
 
 /** What the composition root lends the commands: nothing here is reached for elsewhere. */
 export interface System {
@@ -10,6 +10,8 @@ export interface System {
   readonly nodeBinary: string;
   readonly platform: string;
   readonly clock: Clock;
+  /** Where a witness may be killed. */
+  readonly faults: Faults;
   /** Random lower-case hex of `bytes` bytes. */
   random(bytes: number): string;
   /** Whether what is printed is read by a person on a terminal. */

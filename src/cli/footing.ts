@@ -1,11 +1,12 @@
 import { createPublicKey } from 'node:crypto';
 import { CairnError, canonicalJson, digestOf } from '#core';
-import { isConsistent, readCheckpoint, type Checkpoint, type LogVerifier } from '#log';
+import { parseVkey, readCheckpoint, type Checkpoint, type LogVerifier, type NoteKey } from '#log';
 import { parsePolicy, type Policy } from '#policy';
 import { verifierOf, type Trust } from '#verify';
 import type { System } from './context.ts';
 import type { Session } from './session.ts';
-import { rememberCheckpoint, trustOf } from './trust.ts';
+import { continues, contradiction, rememberCheckpoint, shownBy } from './remember.ts';
+import { trustOf } from './trust.ts';
 
 /** What a check stands on: the trust file, and from it the log's keys, the policy and the newest checkpoint. Nothing else is believed. */
 export interface Footing {
@@ -20,7 +21,7 @@ export async function openFooting(system: System, session: Session): Promise<Foo
   const trust = await trustOf(system, session.home);
   const log = verifierOf(trust);
   const { checkpoint } = await session.api.info();
-  const newest = await rememberCheckpoint(session, log, checkpoint.note);
+  const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note);
   const policyBytes = canonicalJson(await session.api.policy());
   if (digestOf(policyBytes) !== trust.policy) {
     throw new CairnError('verification-failed', "the server's policy is not the one in cairn.trust.json", { fix: 'Do not promote; compare cairn.trust.json with its history: git log -p cairn.trust.json' });
@@ -46,11 +47,14 @@ export function knownKeys({ trust, policy }: Pick<Footing, 'trust' | 'policy'>):
 export async function requireSameLog(session: Session, footing: Footing, note: string): Promise<void> {
   const { log, checkpoint } = footing;
   const older = readCheckpoint(note, log);
-  if (older.size > checkpoint.size) throw new CairnError('verification-failed', `a proof is against ${older.size} entries, the log shows ${checkpoint.size}`, { fix: 'cairn audit' });
-  const proof = older.size < checkpoint.size ? await session.api.consistency(older.size, checkpoint.size) : [];
-  if (!isConsistent(older.size, older.root, checkpoint.size, checkpoint.root, proof.map((hash) => Buffer.from(hash, 'base64')))) {
-    throw new CairnError('verification-failed', `the log's ${checkpoint.size} entries do not continue the ${older.size} that a proof is against`, { fix: 'cairn audit' });
-  }
+  const shown = shownBy(session.api);
+  // The log signed both: what does not go together is kept as evidence against it.
+  if (older.size > checkpoint.size || !(await continues(shown, older, checkpoint))) throw await contradiction(session.home, shown, log, older, checkpoint, witnessKeys(footing.policy));
+}
+
+/** The keys of the policy's witnesses. */
+export function witnessKeys(policy: Policy): NoteKey[] {
+  return (policy.witnesses ?? []).map(({ key }) => parseVkey(key));
 }
 
 export function publicKey(spki: string) {

@@ -6,7 +6,8 @@ import { verifierOf } from '#verify';
 import type { Context } from './context.ts';
 import { row, run, type CommonFlags } from './output.ts';
 import { openSession } from './session.ts';
-import { rememberCheckpoint, trustOf } from './trust.ts';
+import { rememberCheckpoint, shownBy } from './remember.ts';
+import { trustOf } from './trust.ts';
 
 export async function rebuild(this: Context, flags: CommonFlags): Promise<void> {
   await run(this, flags, async () => {
@@ -23,7 +24,7 @@ export async function exportTo(this: Context, flags: CommonFlags, folder: string
     const trust = await trustOf(this.system, session.home);
     const log = verifierOf(trust);
     const { checkpoint } = await session.api.info();
-    await rememberCheckpoint(session, log, checkpoint.note);
+    await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note);
     if (checkpoint.size === 0) throw new CairnError('not-found', 'the log is empty');
     await mkdir(folder, { recursive: true });
     await exportLog(session.api, checkpoint, folder);

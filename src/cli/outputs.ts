@@ -171,6 +171,13 @@ export const outputs = {
   restore: z.object({ home: text, files: count, created: text, log: z.object({ entries: count, root: hex.nullable() }), data: z.boolean(), unpacked: count }),
   gc,
   'ledger-rebuild': z.object({ counted: count, same: z.boolean() }),
+  'ledger-evidence': z.object({
+    evidence: z.array(z.object({
+      file: text, origin: text, earlier: z.object({ size: count, root: hex }), later: z.object({ size: count, root: hex }),
+      misdeeds: z.array(z.object({ signer: text, role: z.enum(['log', 'witness']), vkey: text.nullable(), reason: text, says: text })),
+    })),
+  }),
+  witness: z.object({ name: text, vkey: text, url: text, home: text, logs: z.array(z.object({ origin: text, size: count })) }).meta({ description: 'Printed when it is ready; it then goes on until it is told to stop' }),
   'ledger-export': z.object({ folder: text, size: count }),
 } as const;
 

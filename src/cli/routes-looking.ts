@@ -87,6 +87,11 @@ export const lookingRoutes = {
     docs: { brief: 'The log and the index over it' },
     routes: {
       rebuild: buildCommand({ docs: { brief: 'Compute the index again from the log, and compare' }, parameters: { flags: json }, loader: () => import('./ledger.ts').then((module) => module.rebuild) }),
+      evidence: buildCommand({
+        docs: { brief: 'What is kept of a log or a witness that showed two histories, and what it proves' },
+        parameters: { flags: json, positional: { kind: 'tuple', parameters: [{ ...text('File to check, with nothing but the trust file', 'file'), optional: true }] } },
+        loader: () => import('./ledger-evidence.ts').then((module) => module.evidence),
+      }),
       export: buildCommand({
         docs: { brief: 'Write the log as static tiles, with its key and trusted root' },
         parameters: { flags: json, positional: positional(text('Folder to write', 'folder')) },

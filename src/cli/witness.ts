@@ -1,10 +1,11 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { asCairnError, canonicalJson, digestOf, noFaults, writeFileDurable, type Faults } from '#core';
-import { formatVkey, logNoteKeys, makeEvidence, parseVkey, type NoteKey } from '#log';
+import { asCairnError } from '#core';
+import { logNoteKeys, makeEvidence, parseVkey, type NoteKey } from '#log';
 import { currentTrust, parseTrustFile, verifierOf } from '#verify';
-import { addCheckpoint, knownLogs, openSeen, ownKey, serveWitness } from '#witness';
+import { addCheckpoint, knownLogs, openSeen, ownKey, serveWitness, type WitnessOptions } from '#witness';
 import type { Context, System } from './context.ts';
+import { keepEvidence } from './keep-evidence.ts';
 import { count, row, run, type CommonFlags } from './output.ts';
 
 export interface WitnessFlags extends CommonFlags {
@@ -27,10 +28,10 @@ export async function witness(this: Context, flags: WitnessFlags): Promise<void>
     const added = (await Promise.all((flags.log ?? []).map(keysOf))).flat();
     const key = await ownKey(folder, flags.name, (bytes) => system.random(bytes));
     const logs = await knownLogs(folder, added);
-    const seen = openSeen(join(folder, 'seen.sqlite'), system.faults ?? noFaults);
+    const seen = openSeen(join(folder, 'seen.sqlite'), system.faults);
     const told = system.untilInterrupted();
     try {
-      const options = { key, logs, seen, clock: system.clock, faults: system.faults ?? noFaults, misbehaved: (found: Misbehaved) => void keep(this, folder, found) };
+      const options: WitnessOptions = { key, logs, seen, clock: system.clock, faults: system.faults, misbehaved: (found) => void keep(system, folder, found) };
       const server = await serveWitness({ host: flags.host ?? '127.0.0.1', port: flags.port ?? ownPort, add: (body) => addCheckpoint(options, body), report: (error) => system.err(`witness ${error.code}: ${error.message}`) });
       try {
         const known = new Map(seen.all().map((one) => [one.origin, one]));
@@ -56,6 +57,16 @@ export async function witness(this: Context, flags: WitnessFlags): Promise<void>
 /** A log's verifier key, or the path of its cairn.trust.json, which has it. */
 async function keysOf(text: string): Promise<NoteKey[]> {
   if (/^[^\s/]+\+[0-9a-f]{8}\+/.test(text)) return [parseVkey(text)];
-  const [log] = logNoteKeys(verifierOf(currentTrust(parseTrustFile(await readFile(text)))));
-  return log === undefined ? [] : [parseVkey(formatVkey(log))];
+  const { origin, ...log } = verifierOf(currentTrust(parseTrustFile(await readFile(text))));
+  return logNoteKeys({ origin, ...log }).filter(({ name }) => name === origin);
+}
+
+/** Both checkpoints, so that the log's own users can be shown what it did. */
+async function keep(system: System, folder: string, { origin, before, now }: Parameters<WitnessOptions['misbehaved']>[0]): Promise<void> {
+  try {
+    const file = await keepEvidence(join(folder, 'evidence'), makeEvidence({ origin, earlier: before, later: now, proof: null, witnesses: [] }));
+    system.err(`witness verification-failed: ${origin} signed two different trees of one size; both are in ${file}`);
+  } catch (error) {
+    system.err(`witness ${asCairnError(error).code}: ${asCairnError(error).message}`);
+  }
 }

@@ -17,7 +17,7 @@ export type Reason =
   | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid'
   | 'checkpoint-malformed' | 'checkpoint-origin' | 'checkpoint-signature' | 'checkpoint-time'
   // What a log, or a witness of one, said before and says now.
-  | 'log-fork' | 'log-rewrite' | 'log-rewind' | 'log-stale' | 'witness-equivocation' | 'witness-rewind' | 'not-witnessed' | 'cosignature-invalid' | 'vkey-malformed' | 'evidence-malformed'
+  | 'log-fork' | 'log-rewrite' | 'log-rewind' | 'log-stale' | 'witness-equivocation' | 'witness-rewind' | 'not-witnessed' | 'nothing-proven' | 'cosignature-invalid' | 'vkey-malformed' | 'evidence-malformed'
   // The chain of trust files.
   | 'rotation-invalid'
   // A capsule: its archive, what it stands on, what it holds, and the decisions in it.

@@ -4,7 +4,7 @@ export { entryBody, hashedRekord, keyMark, leafHash } from './entry.ts';
 export { readRekorRequest, type RekorEntry } from './rekor.ts';
 export { exportLog, vkey } from './export.ts';
 export { inclusionRoot, isConsistent } from './proof.ts';
-export { keyId, parseNote, type Note, algorithms } from './note.ts';
+export { keyId, parseNote, type Note, algorithms, signatureLine } from './note.ts';
 export { appendLeaves, consistencyProof, inclusionProof, MerkleTree, rootAt, type TileReader, type TileWrite } from './tree.ts';
 export { cosign, cosignedAt, linesOf } from './cosignature.ts';
 export { judgeEvidence, logNoteKeys, makeEvidence, misdeedError, mostEvidenceBytes, parseEvidence, type LogEvidence, type Misdeed } from './evidence.ts';

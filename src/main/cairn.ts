@@ -1,5 +1,5 @@
 import { complete, run, type Context, type System } from '#cli';
-import { homeDirectory, platform, systemClock, version } from './system.ts';
+import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
 
 // The commands' process. What only some commands need is loaded when it is used: `cairn status` is asked all day long.
 
@@ -11,6 +11,7 @@ const system: System = {
   nodeBinary: process.execPath,
   platform: platform(),
   clock: systemClock,
+  faults: faultsFrom(process.env),
   colour: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
   random: (bytes) => process.getBuiltinModule('node:crypto').randomBytes(bytes).toString('hex'),
   out: (line) => process.stdout.write(`${line}\n`),

@@ -59,7 +59,7 @@ export class Asker {
   readonly #options: AskerOptions;
   #cosigned: Cosigned | undefined;
   #trouble: Trouble | undefined;
-  #running: Promise<void> | undefined;
+  #running = false;
   #once: Promise<void> | undefined;
   /** What it says that it knows; a guess until it answers. */
   #known: number;
@@ -89,8 +89,10 @@ export class Asker {
   /** There is, or may be, something newer to cosign. */
   nudge(): void {
     this.#wanted = true;
-    this.#running ??= this.#untilNewest().finally(() => {
-      this.#running = undefined;
+    if (this.#running) return;
+    this.#running = true;
+    void this.#untilNewest().finally(() => {
+      this.#running = false;
       if (this.#wanted && !this.#ended) this.nudge();
     });
   }
