@@ -1,8 +1,9 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
-import { envelopeDigest, pae, parseStatement, payloadOf, verifyEnvelope, type Bundle, type Statement } from '#attest';
+import { verify } from 'node:crypto';
+import { envelopeDigest, pae, parseStatement, payloadOf, type Bundle, type Statement } from '#attest';
 import { verificationFailed, type CairnError, type Digest, type Reason } from '#core';
-import { entryBody, inclusionRoot, leafHash, logIdOf, readCheckpoint, type LogVerifier } from '#log';
-import { keyHint } from '#sign';
+import { entryBody, inclusionRoot, leafHash, type LogVerifier } from '#log';
+import { knownKey, type KnownKey } from './known-keys.ts';
+import { knownLog } from './known-logs.ts';
 
 export interface VerifyOptions {
   readonly log: LogVerifier;
@@ -29,32 +30,34 @@ export interface Verified {
  */
 export function verifyBundle(bundle: Bundle, options: VerifyOptions): Verified {
   const envelope = bundle.dsseEnvelope;
-  const { hint } = bundle.verificationMaterial.publicKey;
-  const [spki, key] = findKey(hint, options.keys);
-  if (!verifyEnvelope(envelope, key)) throw failed('signature-invalid', 'the signature does not belong to the statement');
+  const { spki, der, key } = findKey(bundle.verificationMaterial.publicKey.hint, options.keys);
+  const payload = payloadOf(envelope);
+  const signed = pae(envelope.payloadType, payload);
+  const [{ sig }] = envelope.signatures;
+  if (!verify('sha256', signed, key, Buffer.from(sig, 'base64'))) throw failed('signature-invalid', 'the signature does not belong to the statement');
 
   const [entry] = bundle.verificationMaterial.tlogEntries;
-  const { log } = options;
-  if (entry.logId.keyId !== logIdOf(log.origin, log.log).toString('base64')) throw failed('log-unknown', 'the entry is of an unknown log');
-  const body = entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, Buffer.from(spki, 'base64'));
+  const log = knownLog(options.log);
+  if (entry.logId.keyId !== log.id) throw failed('log-unknown', 'the entry is of an unknown log');
+  const body = entryBody(signed, sig, der);
   if (body.toString('base64') !== entry.canonicalizedBody) throw failed('entry-mismatch', 'the log entry is of another statement');
 
   const proof = entry.inclusionProof;
-  const checkpoint = readCheckpoint(proof.checkpoint.envelope, log);
+  const checkpoint = log.checkpoint(proof.checkpoint.envelope);
   const sameTree = proof.treeSize === String(checkpoint.size) && proof.rootHash === checkpoint.root.toString('base64') && proof.logIndex === entry.logIndex;
   if (!sameTree) throw failed('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   const hashes = proof.hashes.map((hash) => Buffer.from(hash, 'base64'));
   const root = inclusionRoot(leafHash(body), Number(entry.logIndex), checkpoint.size, hashes);
   if (root?.equals(checkpoint.root) !== true) throw failed('proof-invalid', 'the inclusion proof does not lead to the checkpoint');
 
-  const statement = parseStatement(payloadOf(envelope));
+  const statement = parseStatement(payload);
   return Object.freeze({ statement, envelope: envelopeDigest(envelope), key: spki, logIndex: Number(entry.logIndex), time: checkpoint.time });
 }
 
-function findKey(hint: string, keys: readonly string[]): [string, KeyObject] {
+function findKey(hint: string, keys: readonly string[]): KnownKey {
   for (const spki of keys) {
-    const key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
-    if (keyHint(key) === hint) return [spki, key];
+    const known = knownKey(spki);
+    if (known.hint === hint) return known;
   }
   throw failed('unknown-key', 'it is signed by an unknown key');
 }

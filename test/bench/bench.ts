@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
 import { rollback } from './rollback.ts';
+import { verify } from './verify.ts';
 
 // npm run bench -- NAME [--count N]: measures, prints tables, and fails where a stated target is missed.
 
@@ -23,6 +24,7 @@ const benchmarks: Readonly<Record<string, { readonly run: Benchmark; readonly co
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
   rollback: { run: rollback, count: 200 },
+  verify: { run: verify, count: 5 },
 };
 
 function printed({ columns, rows }: Table): string {
