@@ -20,6 +20,8 @@ export type Reason =
   | 'log-fork' | 'log-rewrite' | 'log-rewind' | 'log-stale' | 'witness-equivocation' | 'witness-rewind' | 'not-witnessed' | 'nothing-proven' | 'cosignature-invalid' | 'vkey-malformed' | 'evidence-malformed'
   // The chain of trust files.
   | 'rotation-invalid'
+  // Versions of the policy.
+  | 'genesis-policy' | 'policy-quorum' | 'policy-rewound' | 'stale-policy'
   // A capsule: its archive, what it stands on, what it holds, and the decisions in it.
   | 'capsule-damaged' | 'trust-missing' | 'trust-other' | 'stray-file' | 'release-malformed' | 'other-release' | 'signer-not-allowed' | 'log-forked' | 'policy-missing' | 'policy-superseded'
   | 'evidence-set' | 'fact-mismatch' | 'verdict-differs' | 'verdict-time' | 'request-mismatch';
