@@ -1,7 +1,8 @@
 import { parsePredicate, predicateTypes, subjectDigests, type PredicateOf, type Statement } from '#attest';
-import { CairnError, canonicalJson, digestOf, type Digest } from '#core';
+import { CairnError, canonicalJson, type Digest } from '#core';
 import { contentHash, advance, type State } from '#release';
 import { foldBreakGlass, foldBrokenRules, foldKeyRevocation, foldPackageRevocation, foldResolution, foldRevocation, foldSettlement } from './fold-governance.ts';
+import { foldPolicy } from './fold-policy.ts';
 import type { Database, Tables } from './schema.ts';
 import type { Connection } from './sqlite.ts';
 
@@ -32,11 +33,8 @@ export function placer(connection: Connection): (entry: Entry) => void {
 export async function fold(index: Database, entry: Entry): Promise<void> {
   const { statement } = entry;
   switch (statement.predicateType) {
-    case predicateTypes.policy: {
-      const body = canonicalJson(statement.predicate);
-      await index.insertInto('policies').values({ idx: entry.logIndex, digest: digestOf(body), body: body.toString('utf8') }).execute();
-      return;
-    }
+    case predicateTypes.policy:
+      return foldPolicy(index, entry);
     case predicateTypes.request:
       return foldRequest(index, entry, parsePredicate('request', statement));
     case predicateTypes.verdict:

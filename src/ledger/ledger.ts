@@ -7,6 +7,7 @@ import type { Ledger, Logged, Revision, State, Timeline } from '#release';
 import { spkiOf } from '#sign';
 import { incoming, type Appender } from './append.ts';
 import { placer } from './fold.ts';
+import { policyReads, type PolicyReads } from './fold-policy.ts';
 import { governance } from './governance.ts';
 import { GroupCommit } from './group.ts';
 import { Proofs } from './proofs.ts';
@@ -23,7 +24,7 @@ export interface LedgerOptions extends Appender {
   readonly admit?: readonly string[];
 }
 
-export interface OpenLedger extends Ledger {
+export interface OpenLedger extends Ledger, PolicyReads {
   /** The newest checkpoint; undefined while the log is empty. */
   checkpoint(): Promise<Published | undefined>;
   /** Called after each checkpoint, when it is on the disk. Must not throw and must not take long: the next transaction waits. @returns what ends it */
@@ -121,6 +122,7 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       return rows.map(({ environment, time }) => ({ environment, time: Number(time) }));
     },
     ...governance(database),
+    ...policyReads(database),
     logged,
     latestRelease: async (application) => {
       const rows = await database.selectFrom('statements').select('digest').where('predicate_type', '=', predicateTypes.provenance).orderBy('idx', 'desc').execute();

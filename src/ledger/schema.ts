@@ -16,7 +16,11 @@ interface TruthTables {
 interface IndexTables {
   statements: { idx: number; digest: string; predicate_type: string; time: number };
   subjects: { digest: string; predicate_type: string; idx: number };
+  /** Versions that were ever in force, by the entry that made them so. */
   policies: { idx: number; digest: string; body: string };
+  /** Next versions that were signed under the one before them, and each signature. */
+  proposals: { digest: string; idx: number; body: string };
+  policy_signatures: { idx: number; policy: string; envelope: string; key: string; time: number };
   revisions: {
     application: string; environment: string; number: number; state: string; operation: string; release: string; content: string;
     configuration: string; secrets: string; confirmed: number; restores: number | null; by_whom: string; reason: string | null;
@@ -41,10 +45,10 @@ interface IndexTables {
 export type Tables = TruthTables & IndexTables;
 export type Database = Kysely<Tables>;
 
-export const indexTables = ['statements', 'subjects', 'policies', 'revisions', 'quarantines', 'revocations', 'key_revocations', 'package_revocations', 'broken_glass', 'debts', 'incidents'] as const satisfies (keyof IndexTables)[];
+export const indexTables = ['statements', 'subjects', 'policies', 'proposals', 'policy_signatures', 'revisions', 'quarantines', 'revocations', 'key_revocations', 'package_revocations', 'broken_glass', 'debts', 'incidents'] as const satisfies (keyof IndexTables)[];
 
 /** Of the index's tables: one that was made by another version is dropped, and folded again from the log. */
-const indexVersion = 3;
+const indexVersion = 4;
 
 /** @returns whether the index must be folded again before it is used. */
 export async function createTables(database: Database): Promise<boolean> {
@@ -58,6 +62,8 @@ export async function createTables(database: Database): Promise<boolean> {
     sql`create table if not exists statements (idx integer primary key, digest text not null unique, predicate_type text not null, time integer not null) strict`,
     sql`create table if not exists subjects (digest text not null, predicate_type text not null, idx integer not null, primary key (digest, predicate_type, idx)) strict, without rowid`,
     sql`create table if not exists policies (idx integer primary key, digest text not null, body text not null) strict`,
+    sql`create table if not exists proposals (digest text primary key, idx integer not null, body text not null) strict, without rowid`,
+    sql`create table if not exists policy_signatures (idx integer primary key, policy text not null, envelope text not null, key text not null, time integer not null) strict`,
     sql`create table if not exists revisions (
       application text not null, environment text not null, number integer not null, state text not null, operation text not null unique,
       release text not null, content text not null, configuration text not null, secrets text not null, confirmed integer not null,

@@ -22,7 +22,7 @@ export interface PolicySignature {
   readonly time: number;
 }
 
-type RevokedKeys = Facts['revokedKeys'];
+type RevokedKeys = readonly Facts['revokedKeys'][number][];
 
 /** @throws CairnError `malformed-document` where the statement is not about the policy that it holds, and that alone */
 export function readPolicyStatement(statement: Statement): { readonly policy: Policy; readonly digest: Digest } {

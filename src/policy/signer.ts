@@ -9,7 +9,7 @@ export function holderOf(policy: Policy, signer: EvidenceSigner): Person | undef
 }
 
 /** Who signed, and what speaks against the signature at its place and time in the log; undefined where nothing does. */
-export function judgeSigner(policy: Policy, { revokedKeys }: Pick<Facts, 'revokedKeys'>, one: Pick<EvidenceStatement, 'signer' | 'logIndex' | 'time'>): { person: Person | undefined; complaint: string | undefined } {
+export function judgeSigner(policy: Policy, { revokedKeys }: { readonly revokedKeys: readonly Facts['revokedKeys'][number][] }, one: Pick<EvidenceStatement, 'signer' | 'logIndex' | 'time'>): { person: Person | undefined; complaint: string | undefined } {
   const { signer, logIndex, time } = one;
   const person = holderOf(policy, signer);
   if (person === undefined) return { person, complaint: signer.kind === 'key' ? 'is signed by a key that the policy does not know' : `is signed by ${signer.subject} of ${signer.issuer}, whom the policy does not know` };
