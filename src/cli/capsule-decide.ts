@@ -1,4 +1,4 @@
-import { evidenceSetDigest, parsePredicate, subjectDigests, type PredicateOf, type RuleResult } from '#attest';
+import { evidenceSetDigest, parsePredicate, type PredicateOf, type RuleResult } from '#attest';
 import type { Digest } from '#core';
 import { decide, type Decision, type EvidenceStatement } from '#policy';
 import { refused } from './capsule-form.ts';
@@ -91,7 +91,12 @@ function compare(said: Verdict, decision: Decision, where: string): void {
     const [one, other] = [rules[at], decision.rules[at]];
     if (!same(one, other)) differing.push({ rule: one?.rule ?? other?.rule ?? '', said: one ?? null, again: other ?? null });
   }
-  if ((said.verificationResult === 'PASSED') === decision.passed && differing.length === 0) return;
+  const { validUntil = null } = said['https://cairn.internal/verdict/v1'];
+  const until = validUntil === null ? null : Math.floor(Date.parse(validUntil) / 1000);
+  if ((said.verificationResult === 'PASSED') === decision.passed && differing.length === 0) {
+    if (until === decision.validUntil) return;
+    throw refused('verdict-differs', `${where} does not follow from its evidence: it holds until ${validUntil ?? 'something is logged'}, and until ${decision.validUntil ?? 'something is logged'} when it is decided again`);
+  }
   const [first] = differing;
   const why = first === undefined
     ? `it says ${said.verificationResult}, and is ${decision.passed ? 'PASSED' : 'FAILED'} when it is decided again`
@@ -103,9 +108,4 @@ function compare(said: Verdict, decision: Decision, where: string): void {
 function same(one: unknown, other: unknown): boolean {
   const form = (value: unknown) => JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner));
   return form(one) === form(other);
-}
-
-/** What a verdict lets in counts only under the subject that it names. */
-export function requireSubject(verdict: Held, release: Digest): void {
-  if (!subjectDigests(verdict.statement).includes(release)) throw refused('other-release', `${verdict.path} is about another release`);
 }

@@ -27,6 +27,7 @@ export function checkFacts(facts: Facts, document: ReleaseDocument, release: Dig
   require('source', facts.source, document.source.uri);
   require('changes', facts.changes, document.source.changes ?? null);
   require('components', facts.components, componentsOf(document));
+  require('since', facts.since, before.find(({ kind, statement }) => kind === 'provenance' && subjectDigests(statement).includes(release))?.time ?? null);
   require('confirmedIn', sorted(facts.confirmedIn), sorted(confirmed(before, document.application, release)));
   require('revoked', facts.revoked, revoked(before, document.application, release));
   require('revokedKeys', ordered(facts.revokedKeys), ordered(before.filter(({ kind }) => kind === 'keyRevocation').map(({ statement }) => {

@@ -92,7 +92,7 @@ ${foreign.length === 0 ? '' : foreignPart(foreign, release)}
 What a statement says:
 
 \`\`\`sh
-node -e 'const { dsseEnvelope } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")); console.log(Buffer.from(dsseEnvelope.payload, "base64").toString())' ${signed[0]?.path ?? ''}
+grep -o '"payload":"[^"]*"' ${signed[0]?.path ?? ''} | cut -d '"' -f 4 | base64 -d
 \`\`\`
 
 ## What cosign does not see
