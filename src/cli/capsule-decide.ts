@@ -52,10 +52,10 @@ export function decideAgain(verdict: Held, grounds: Grounds): Decided {
   if (by === undefined || facts === undefined || evidenceSet === undefined) return { ...base, decided: false, weighed: 0, later: 0, unproven: [] };
 
   const before = grounds.held.filter(({ logIndex }) => logIndex < verdict.logIndex);
-  const { unproven } = checkFacts(facts, grounds.parts.document, release, before, where);
   const candidates = grounds.evidence.filter(({ logIndex }) => logIndex < verdict.logIndex);
   const weighed = weighedOf(candidates, evidenceSet);
   if (weighed === undefined) throw refused('evidence-set', `${where} weighed other statements than the capsule holds: one was left out, or added`);
+  const { unproven } = checkFacts(facts, { document: grounds.parts.document, release, before, weighed, where });
   const time = timeOf(said, verdict, weighed, where);
   const decision = decide(policy, { ...facts, statements: weighed }, { environment, direction, by, time });
   compare(said, decision, where);

@@ -1,5 +1,6 @@
 import { parsePredicate, subjectDigests, type Facts } from '#attest';
 import type { Digest } from '#core';
+import { findPackage, type EvidenceStatement } from '#policy';
 import { componentsOf, type ReleaseDocument } from '#release';
 import { refused } from './capsule-form.ts';
 import type { Held } from './capsule-statements.ts';
@@ -12,11 +13,18 @@ export interface FactsChecked {
   readonly unproven: readonly string[];
 }
 
-/**
- * @param before statements that the log had before the verdict
- * @throws CairnError `verification-failed`, naming the fact
- */
-export function checkFacts(facts: Facts, document: ReleaseDocument, release: Digest, before: readonly Held[], where: string): FactsChecked {
+export interface FactsInput {
+  readonly document: ReleaseDocument;
+  readonly release: Digest;
+  /** Statements that the log had before the verdict. */
+  readonly before: readonly Held[];
+  readonly weighed: readonly EvidenceStatement[];
+  /** Which verdict, in words. */
+  readonly where: string;
+}
+
+/** @throws CairnError `verification-failed`, naming the fact */
+export function checkFacts(facts: Facts, { document, release, before, weighed, where }: FactsInput): FactsChecked {
   const require = (name: string, said: unknown, proven: unknown) => {
     if (JSON.stringify(said) === JSON.stringify(proven)) return;
     throw refused('fact-mismatch', `${where} was decided on ${name} ${JSON.stringify(said)}, and what is signed says ${JSON.stringify(proven)}`, { context: { fact: name, said, proven } });
@@ -27,17 +35,11 @@ export function checkFacts(facts: Facts, document: ReleaseDocument, release: Dig
   require('source', facts.source, document.source.uri);
   require('changes', facts.changes, document.source.changes ?? null);
   require('components', facts.components, componentsOf(document));
-  require('since', facts.since, before.find(({ kind, statement }) => kind === 'provenance' && subjectDigests(statement).includes(release))?.time ?? null);
+  require('since', facts.since, weighed.find(({ says }) => says.kind === 'provenance')?.time ?? null);
   require('confirmedIn', sorted(facts.confirmedIn), sorted(confirmed(before, document.application, release)));
   require('revoked', facts.revoked, revoked(before, document.application, release));
-  require('revokedKeys', ordered(facts.revokedKeys), ordered(before.filter(({ kind }) => kind === 'keyRevocation').map(({ statement }) => {
-    const { key, after, by, reason } = parsePredicate('keyRevocation', statement);
-    return { key, after, by, reason };
-  })));
-  for (const { purl, by, reason } of facts.revokedPackages) {
-    const found = before.some(({ kind, statement }) => kind === 'packageRevocation' && matches(parsePredicate('packageRevocation', statement), { purl, by, reason }));
-    if (!found) throw refused('fact-mismatch', `${where} was decided on a revocation of ${purl} by ${by}, which nobody signed`, { context: { fact: 'revokedPackages' } });
-  }
+  require('revokedKeys', ordered(facts.revokedKeys), ordered(revokedKeys(before, weighed)));
+  require('revokedPackages', packages(facts.revokedPackages), packages(revokedPackages(before, weighed)));
   for (const { envelope, by } of [...facts.debts, ...(facts.breakGlass === null ? [] : [facts.breakGlass])]) {
     const found = before.some((one) => one.kind === 'breakGlass' && one.envelope === envelope && parsePredicate('breakGlass', one.statement).by === by);
     if (!found) throw refused('fact-mismatch', `${where} was decided on a break-glass by ${by}, which nobody signed`, { context: { fact: 'breakGlass' } });
@@ -63,6 +65,19 @@ function revoked(before: readonly Held[], application: string, release: Digest):
   return { by, reason };
 }
 
+/** Of keys that something here was signed by. */
+function revokedKeys(before: readonly Held[], weighed: readonly EvidenceStatement[]): Facts['revokedKeys'] {
+  const signed = new Set(weighed.flatMap(({ signer }) => (signer.kind === 'key' ? [signer.key] : [])));
+  return before.filter(({ kind }) => kind === 'keyRevocation').map(({ statement }) => parsePredicate('keyRevocation', statement)).filter(({ key }) => signed.has(key));
+}
+
+/** Of packages that a bill here names. */
+function revokedPackages(before: readonly Held[], weighed: readonly EvidenceStatement[]): Facts['revokedPackages'] {
+  const bills = weighed.flatMap(({ says }) => (says.kind === 'sbom' ? [says.packages] : []));
+  const all = before.filter(({ kind }) => kind === 'packageRevocation').map(({ statement }) => parsePredicate('packageRevocation', statement));
+  return all.filter(({ purl }) => bills.some((one) => findPackage(one, purl) !== undefined));
+}
+
 function unproven(facts: Facts): string[] {
   return [
     facts.quarantined ? 'that it had been rolled back from there' : 'that it had not been rolled back from there',
@@ -80,6 +95,6 @@ function ordered(revocations: Facts['revokedKeys']): Facts['revokedKeys'] {
   return revocations.map(({ key, after, by, reason }) => ({ key, after, by, reason })).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 }
 
-function matches(one: { purl: string; by: string; reason: string }, other: { purl: string; by: string; reason: string }): boolean {
-  return one.purl === other.purl && one.by === other.by && one.reason === other.reason;
+function packages(revocations: Facts['revokedPackages']): Facts['revokedPackages'] {
+  return revocations.map(({ purl, by, reason }) => ({ purl, by, reason })).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 }
