@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { envelopeDigest, pae, parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope, type Statement } from '#attest';
 import { CairnError, asCairnError, type Digest } from '#core';
-import { appendLeaves, entryBody, leafHash, readCheckpoint, rootAt, type Checkpoint, type LogVerifier, type TileReader } from '#log';
+import { entryBody, keyMark, leafHash, MerkleTree, readCheckpoint, rootAt, type Checkpoint, type LogVerifier, type TileReader } from '#log';
 import type { LedgerReader, StoredEnvelope } from '#ledger';
 
 /** Something that is not as it must be, and what mends it. */
@@ -35,18 +35,31 @@ const page = 1000;
 const restore = 'Stop cairn up and restore the newest backup: cairn restore FILE.tar';
 
 /** The whole log, every leaf hashed again: nothing that is stored about it is believed. Problems are reported and do not end it. */
-export async function auditLog(reader: LedgerReader, log: LogVerifier, recordKey: string, report: (finding: Finding) => void): Promise<LogAudit> {
+export async function auditLog(reader: LedgerReader, log: LogVerifier, keys: OwnKeys, report: (finding: Finding) => void): Promise<LogAudit> {
   const notes = await reader.checkpoints();
   const size = notes.at(-1)?.size ?? 0;
-  const tree = await growTree(reader, size, report);
+  const own: OwnLeaves = { marks: [keys.record, ...Object.values(keys.admit)].map((key) => Buffer.from(keyMark(key))), indexes: [] };
+  const tree = await growTree(reader, size, own, report);
   const checkpoints = await auditCheckpoints(notes, tree.whole ? tree : undefined, log, report);
-  const statements = await auditEnvelopes(reader, notes.map((one) => one.size), size, recordKey, report);
+  const statements = await auditEnvelopes(reader, notes.map((one) => one.size), size, keys.record, own.indexes, report);
   return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: (wanted) => rootAt(tree, wanted), tiles: tree, statements };
 }
 
+/** The keys by which the server itself speaks: it alone logs in their name, and keeps every envelope. */
+interface OwnKeys {
+  readonly record: string;
+  readonly admit: Readonly<Record<string, string>>;
+}
+
+interface OwnLeaves {
+  readonly marks: readonly Buffer[];
+  readonly indexes: number[];
+}
+
 /** Builds the tree from the leaves, and compares the tiles from which proofs are made with it. */
-async function growTree(reader: LedgerReader, size: number, report: (finding: Finding) => void): Promise<TileReader & { whole: boolean }> {
+async function growTree(reader: LedgerReader, size: number, own: OwnLeaves, report: (finding: Finding) => void): Promise<TileReader & { whole: boolean }> {
   const tiles = new Map<string, Buffer>();
+  const grown = new MerkleTree({ tile: async (level, index) => tiles.get(`${level}/${index}`) });
   const tree = { tile: async (level: number, index: number) => tiles.get(`${level}/${index}`), whole: true };
   for (let next = 0; next < size; ) {
     const leaves = await reader.leaves(next, Math.min(page, size - next));
@@ -56,7 +69,8 @@ async function growTree(reader: LedgerReader, size: number, report: (finding: Fi
       report({ what: `log entry ${next + whole.length}: the leaf is missing, though a checkpoint covers it`, fix: restore });
       return { ...tree, whole: false };
     }
-    for (const { level, index, hashes } of await appendLeaves(tree, next, whole.map(({ body }) => leafHash(body)))) tiles.set(`${level}/${index}`, hashes);
+    for (const { level, index, hashes } of await grown.append(next, whole.map(({ body }) => leafHash(body)))) tiles.set(`${level}/${index}`, hashes);
+    own.indexes.push(...whole.filter(({ body }) => own.marks.some((mark) => Buffer.from(body).includes(mark))).map(({ idx }) => idx));
     next += whole.length;
   }
   for (const { level, idx, hashes } of await reader.tiles()) {
@@ -95,7 +109,7 @@ async function auditCheckpoints(notes: readonly { size: number; note: string }[]
 }
 
 /** Every envelope against its leaf and its signature, and every ingest: the record key's word on what counts, one a transaction. */
-async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], size: number, recordKey: string, report: (finding: Finding) => void): Promise<AuditedStatement[]> {
+async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], size: number, recordKey: string, own: readonly number[], report: (finding: Finding) => void): Promise<AuditedStatement[]> {
   const keys = new Map<string, KeyObject>();
   const found = new Map<number, AuditedStatement>();
   const broken = new Set<number>();
@@ -112,14 +126,17 @@ async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], si
     }
     next = (rows.at(-1)?.logIndex ?? size) + 1;
   }
+  // Without this, whoever takes an ingest away would make all that it counted vanish.
+  const missing = own.filter((index) => !found.has(index) && !broken.has(index));
+  for (const index of missing) {
+    report({ what: `log entry ${index}: the envelope is missing, though it is of a key of the server itself`, fix: restore });
+  }
   const counted: AuditedStatement[] = [];
   for (const last of sizes.map((one) => one - 1)) {
     const ingest = found.get(last);
-    if (ingest === undefined) {
-      if (!broken.has(last)) report({ what: `log entry ${last}: the envelope of the ingest is missing`, fix: restore });
-      continue;
-    }
-    if (ingest.key !== recordKey || ingest.statement.predicateType !== predicateTypes.ingest) {
+    // Strangers alone logged, and nothing counts; where it was an ingest, its missing envelope was reported.
+    if (ingest?.key !== recordKey) continue;
+    if (ingest.statement.predicateType !== predicateTypes.ingest) {
       report({ what: `log entry ${last}: it is no ingest of the record key, yet it ends a transaction`, fix: restore });
       continue;
     }
@@ -128,6 +145,10 @@ async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], si
       if (one !== undefined && one.envelope === envelope) counted.push(one);
       else if (!broken.has(logIndex)) report({ what: `log entry ${logIndex}: ${one === undefined ? 'the envelope is missing' : 'it is another envelope than'} ${one === undefined ? 'that' : 'the one that'} the ingest at ${last} names`, fix: restore });
     }
+  }
+  if (missing.length + broken.size === 0) {
+    const named = new Set([...counted.map(({ logIndex }) => logIndex), ...sizes.map((one) => one - 1)]);
+    for (const index of found.keys()) if (!named.has(index)) report({ what: `log entry ${index}: its envelope is kept, though no ingest names it`, fix: restore });
   }
   return counted.toSorted((a, b) => a.logIndex - b.logIndex);
 }

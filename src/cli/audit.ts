@@ -40,7 +40,7 @@ export async function audit(this: Context, flags: CommonFlags & { readonly capsu
     const show = (what: string | null) => (flags.json ? undefined : system.showing(what === null ? null : `  .. ${what}`));
     try {
       show('log: every leaf, checkpoint, envelope and signature');
-      const audited = await auditLog(reader, log, trust.keys.record, report);
+      const audited = await auditLog(reader, log, trust.keys, report);
       const { verdicts } = auditSigners(audited.statements, genesis, trust, report);
       await auditRemembered(home, log, audited, report);
       show('index: folded again from the log');

@@ -84,7 +84,7 @@ async function requireSound(home: Home): Promise<{ entries: number; root: string
   const trust = parseTrustFile(Buffer.from(JSON.stringify({ genesis: JSON.parse(await readFile(paths.trust, 'utf8')) as unknown, rotations: [] }))).genesis;
   const reader = await openReader(paths.ledger);
   try {
-    const audited = await auditLog(reader, verifierOf(trust), trust.keys.record, report);
+    const audited = await auditLog(reader, verifierOf(trust), trust.keys, report);
     auditSigners(audited.statements, trust, trust, report);
     const { same } = await reader.refold(trust.keys.record).catch(() => ({ same: false }));
     if (!same) report({ what: 'the index is not what the log says', fix: 'Use another backup' });

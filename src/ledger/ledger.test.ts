@@ -10,7 +10,7 @@ import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { createPublicKey } from 'node:crypto';
 import { envelopeDigest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, verificationSummary, type Request, type Statement } from '#attest';
 import { digestOf, fixedClock, noFaults, type Digest } from '#core';
-import { openLedger, type OpenLedger } from '#ledger';
+import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { trustedRoot } from '#log';
 import { contentHash, type SignedStatement } from '#release';
 import { generateSigner, keyHint, publicKeyPem, spkiOf, type Signer } from '#sign';
@@ -196,6 +196,24 @@ for (const [what, sql] of [
     edit(path, sql);
     await assert.rejects(ledger.rebuild(), { code: 'storage' });
     assert.equal(await ledger.dumpIndex(), before);
+  });
+}
+
+for (const [what, sql] of [
+  ['a statement that an ingest names', 'idx = 0'],
+  ['the newest ingest', `idx = (select max(idx) from envelopes where key = '${spki(record)}')`],
+  ['every ingest', `key = '${spki(record)}'`],
+] as const) {
+  test(`an envelope missing from the ledger is an incident: ${what}`, async (t) => {
+    const { path, ledger } = await ledgerAt(t);
+    await history(ledger);
+    const before = await ledger.dumpIndex();
+    edit(path, `delete from envelopes where ${sql}`);
+    await assert.rejects(ledger.rebuild(), { code: 'storage', message: what.startsWith('a statement') ? /log entry 0 has no envelope/ : /has no envelope, though it is of a key of the server itself/ });
+    assert.equal(await ledger.dumpIndex(), before);
+    const reader = await openReader(path);
+    await assert.rejects(reader.refold(spki(record)), { code: 'storage' });
+    await reader.close();
   });
 }
 

@@ -10,6 +10,7 @@ import { placer } from './fold.ts';
 import { policyReads, type PolicyReads } from './fold-policy.ts';
 import { governance } from './governance.ts';
 import { GroupCommit } from './group.ts';
+import { noteTime } from './note-time.ts';
 import { Proofs } from './proofs.ts';
 import { dumpIndex, rebuild } from './rebuild.ts';
 import { createTables, type Database, type Tables } from './schema.ts';
@@ -30,7 +31,9 @@ export interface OpenLedger extends Ledger, PolicyReads {
   /** Called after each checkpoint, when it is on the disk. Must not throw and must not take long: the next transaction waits. @returns what ends it */
   onCheckpoint(listener: (checkpoint: Published) => void): () => void;
   /** Logs an entry of somebody else: a leaf, which counts for nothing. The same one again answers the first. @throws CairnError `refused` */
-  log(entry: RekorEntry): Promise<LogEntry>;
+  log(entry: RekorEntry): Promise<{ readonly entry: LogEntry; readonly fresh: boolean }>;
+  /** How many entries of others the log took within the last day. */
+  strangersOfToday(): Promise<number>;
   /** How many of those wait to be written. */
   waiting(): number;
   /** Entry `index` with its proof, against the first checkpoint that covers it. @throws CairnError `not-found` */
@@ -96,7 +99,12 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       const written = await group.commit(statements.map(incoming), expect);
       return Promise.all(written.map((one) => proofs.loggedNow(one)));
     },
-    log: async (entry) => (await proofs.entryOf(await group.log(entry), entry.body)).entry,
+    log: async (wanted) => {
+      const placed = await group.log(wanted);
+      const { entry } = await proofs.entryOf(placed, wanted.body);
+      return { entry, fresh: placed.fresh !== undefined };
+    },
+    strangersOfToday: () => strangersSince(database, options.clock.now().getTime() / 1000 - 86_400),
     waiting: () => group.waiting,
     entry: async (index) => (await proofs.entryAt(index)).entry,
     find: async (digest) => (await database.selectFrom('envelopes').select('idx').where('digest', '=', digest).executeTakeFirst())?.idx,
@@ -177,6 +185,19 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
     dumpIndex: () => dumpIndex(database),
     close: () => database.destroy(),
   };
+}
+
+/** How many leaves without an envelope were logged after `time`, in seconds. */
+async function strangersSince(database: Database, time: number): Promise<number> {
+  let [low, high] = [0, (await database.selectFrom('checkpoints').select('size').orderBy('size', 'desc').limit(1).executeTakeFirst())?.size ?? 0];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const { size, note } = await database.selectFrom('checkpoints').selectAll().where('size', '>', middle).orderBy('size').limit(1).executeTakeFirstOrThrow();
+    if (noteTime(note) < time) low = size;
+    else high = middle;
+  }
+  const { count } = await database.selectFrom('leaves').leftJoin('envelopes', 'envelopes.idx', 'leaves.idx').select((all) => all.fn.countAll<number>().as('count')).where('leaves.idx', '>=', low).where('envelopes.idx', 'is', null).executeTakeFirstOrThrow();
+  return count;
 }
 
 function revisionFrom(row: Tables['revisions']): Revision {

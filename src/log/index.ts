@@ -10,5 +10,5 @@ export { cosign, cosignedAt, linesOf } from './cosignature.ts';
 export { judgeEvidence, logNoteKeys, makeEvidence, misdeedError, mostEvidenceBytes, parseEvidence, type LogEvidence, type Misdeed } from './evidence.ts';
 export { isSignedBy, parseTreeHead, type TreeHead } from './tree-head.ts';
 export { formatVkey, noteKey, parseVkey, type NoteKey } from './vkey.ts';
-export { entryBundle, tilePath } from './tiles.ts';
-export { trustedRoot } from './trusted-root.ts';
+export { entryBundle, parseTilePath, tilePath, tileWidth } from './tiles.ts';
+export { signingConfig, trustedRoot } from './trusted-root.ts';

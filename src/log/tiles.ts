@@ -12,6 +12,17 @@ export function tilePath(level: number | 'entries', index: number, width: number
   return `tile/${level}/${path}${width === tileWidth ? '' : `.p/${width}`}`;
 }
 
+/** A path in exactly the form of `tilePath`; undefined for any other. */
+export function parseTilePath(path: string): { level: number | 'entries'; index: number; width: number } | undefined {
+  const match = /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/){0,4}[0-9]{3})(?:\.p\/([1-9][0-9]{0,2}))?$/.exec(path);
+  if (match === null) return undefined;
+  const level = match[1] === 'entries' ? 'entries' : Number(match[1]);
+  const index = Number(match[2]?.replaceAll(/[x/]/g, ''));
+  const width = match[3] === undefined ? tileWidth : Number(match[3]);
+  // One tile, one path: a cache keeps no second copy, and nobody is shown an empty or an overfull one.
+  return tilePath(level, index, width) === path && width <= tileWidth ? { level, index, width } : undefined;
+}
+
 /** An entry bundle: each entry behind its length as big-endian uint16. */
 export function entryBundle(entries: readonly Uint8Array[]): Buffer {
   const parts: Uint8Array[] = [];

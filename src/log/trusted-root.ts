@@ -18,3 +18,16 @@ export function trustedRoot(log: LogVerifier, validFrom: string): object {
     timestampAuthorities: [],
   };
 }
+
+/** The SigningConfig by which cosign logs to us. Its lists are written even where they are empty; without `rekorTlogConfig` cosign panics. */
+export function signingConfig(url: string, validFrom: string): object {
+  return {
+    mediaType: 'application/vnd.dev.sigstore.signingconfig.v0.2+json',
+    caUrls: [],
+    oidcUrls: [],
+    rekorTlogUrls: [{ url, majorApiVersion: 2, validFor: { start: validFrom }, operator: 'cairn' }],
+    rekorTlogConfig: { selector: 'ANY' },
+    tsaUrls: [],
+    tsaConfig: { selector: 'ANY' },
+  };
+}

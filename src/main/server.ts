@@ -7,9 +7,11 @@ import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
 import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
+import { signingConfig, trustedRoot } from '#log';
 import { spkiOf } from '#sign';
 import { verifyBundle } from '#verify';
 import { predicateTypes } from '#attest';
+import { writeSigstoreFiles } from './sigstore.ts';
 import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
 
 // The control server's process: decides and records. It holds nothing that runs; killed at any instant it starts again by this
@@ -35,7 +37,9 @@ async function main(): Promise<void> {
   await reattach(ledger, registry, join(paths.root, 'attached'));
   const look = () => runner.state();
   const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
-  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port });
+  const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log, settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
+  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
+  await writeSigstoreFiles(paths, sigstore(server.url));
 
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);
@@ -55,6 +59,10 @@ async function main(): Promise<void> {
   // The runner holds the other end: when it is gone, so are we, and nothing is left behind.
   process.stdin.resume().once('end', () => void stop());
   process.stdout.write(`ready ${server.url}\n`);
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 /** Ends what a crash cut off. The runner may be starting too: it is asked until it answers. */

@@ -29,6 +29,7 @@ export async function up(out: (line: string) => void): Promise<void> {
     if (outcome === 'ready') {
       out(`  registry   http://${settings.host}:${settings.port}/v2/`);
       for (const { name, port, tls } of settings.environments) out(`  ${name.padEnd(10)} http${tls === undefined ? '' : 's'}://${settings.host}:${port}`);
+      out(`  sigstore   ${home.paths.sigstore}     for cosign: --trusted-root, --signing-config`);
       // Since the process began: what a person waits for.
       out(`  ledger     ${settings.origin}     ready in ${(systemClock.elapsed() / 1000).toFixed(1)} s`);
       settle();

@@ -5,12 +5,15 @@ import { asCairnError, CairnError } from '#core';
 import { registryHandler, type ContentStore, type Repositories } from '#oci';
 import { api, type ApiOptions } from './api.ts';
 import { isLocal } from './local.ts';
+import { publicLog, type PublicLogOptions } from './public-log.ts';
 
-export interface ServerOptions extends ApiOptions {
+export interface ServerOptions extends ApiOptions, Omit<PublicLogOptions, 'sigstore'> {
   readonly repositories: Repositories;
   readonly store: ContentStore;
   readonly host: string;
   readonly port: number;
+  /** Called when the URL is known. */
+  readonly sigstore: (url: string) => ReturnType<PublicLogOptions['sigstore']>;
 }
 
 export interface RunningServer {
@@ -21,10 +24,13 @@ export interface RunningServer {
 /** Opens the one port: /v2/ in bare node:http, where bytes flow; the API in hono, where people call. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const registry = registryHandler({ repositories: options.repositories, store: options.store });
+  let url = '';
+  const log = publicLog({ ...options, sigstore: () => options.sigstore(url) });
   const calls = getRequestListener(api(options).fetch);
   const server = createServer((request, response) => {
     if (!isLocal(request.headers)) return void response.writeHead(403).end();
-    registry(request, response)
+    log(request, response)
+      .then(async (handled) => handled || registry(request, response))
       .then((handled) => (handled ? undefined : calls(request, response)))
       .catch((error: unknown) => {
         // A handler that throws after its headers can only break off: the client must not take the part for the whole.
@@ -34,8 +40,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   });
   await listen(server, options.host, options.port);
   const { port } = server.address() as AddressInfo;
+  url = `http://${options.host}:${port}`;
   return {
-    url: `http://${options.host}:${port}`,
+    url,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

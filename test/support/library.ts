@@ -12,6 +12,7 @@ import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest } from '#policy';
 import { delivery, makeRelease, type Moved, type SignedStatement } from '#release';
+import { signingConfig, trustedRoot, type LogVerifier } from '#log';
 import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
@@ -42,6 +43,7 @@ export interface Library {
   readonly home: Home;
   readonly url: string;
   readonly ledger: OpenLedger;
+  readonly log: LogVerifier;
   readonly store: ContentStore;
   readonly signer: Signer;
   /** Of its commands. */
@@ -103,7 +105,8 @@ async function openServer(t: TestContext, folder: string) {
   const reader = await openReader(paths.ledger);
   const info = { version: '0', origin, environments: environments.map(({ name, port }) => ({ name, url: `http://127.0.0.1:${port}` })) };
   const server = await startServer({
-    ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0,
+    ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
+    sigstore: (at) => ({ trustedRoot: JSON.stringify(trustedRoot(log, settings.since)), signingConfig: JSON.stringify(signingConfig(at, settings.since)) }),
   });
   t.after(async () => {
     await server.close();
@@ -112,12 +115,12 @@ async function openServer(t: TestContext, folder: string) {
   });
   const home = { paths, settings: { ...settings, port: Number(new URL(server.url).port) } };
   await writeFile(paths.settings, JSON.stringify(home.settings));
-  return { home, trust, ledger, store, repositories, moves, signer };
+  return { home, trust, ledger, log, store, repositories, moves, signer };
 }
 
 export async function library(t: TestContext): Promise<Library> {
   const folder = await mkdtemp('/tmp/cairn-l-');
-  const { home, trust, ledger, store, repositories, moves, signer } = await openServer(t, folder);
+  const { home, trust, ledger, log, store, repositories, moves, signer } = await openServer(t, folder);
   t.after(() => rm(folder, { recursive: true, force: true }));
   const { origin } = home.settings;
   const url = `http://127.0.0.1:${home.settings.port}`;
@@ -190,7 +193,7 @@ export async function library(t: TestContext): Promise<Library> {
 
   const cairn = (...parameters: string[]) => runCairn(repository, environment, parameters);
   return {
-    folder, repository, home, url, ledger, store, signer, environment, release, cairn, cairnAt,
+    folder, repository, home, url, ledger, log, store, signer, environment, release, cairn, cairnAt,
     promote: async (digest, place, configuration = {}) => {
       const { head } = await ledger.timeline(application, place);
       const predicate = { action: 'promote' as const, application, environment: place, by: user, nonce: randomBytes(8).toString('hex'), head, configuration, secrets: {}, restores: null, reason: null };
