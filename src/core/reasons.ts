@@ -13,6 +13,10 @@ export type Reason =
   | 'identity-mismatch' | 'issuer-mismatch' | 'subject-mismatch' | 'predicate-mismatch' | 'digest-mismatch'
   // When.
   | 'timestamp-missing' | 'timestamp-invalid' | 'timestamp-twice'
+  // What rests in the ledger.
+  | 'envelope-missing' | 'envelope-altered'
+  // What was taken back.
+  | 'key-revoked' | 'release-revoked' | 'package-revoked'
   // In which log.
   | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid'
   | 'checkpoint-malformed' | 'checkpoint-origin' | 'checkpoint-signature' | 'checkpoint-time'

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { CairnError, isDigest, type Digest } from '#core';
+import { isDigest, verificationFailed, type Digest } from '#core';
 import type { BrokenGlass, Debt, Incident, Ledger, Stored } from '#release';
 import { noteTime } from './note-time.ts';
 import type { Database } from './schema.ts';
@@ -42,7 +42,7 @@ export function governance(database: Database): Governance {
         .where('subjects.digest', 'in', subjects).where('subjects.predicate_type', 'in', types).groupBy('statements.idx').orderBy(sql`statements.idx`).execute();
       return rows.map(({ digest, idx, type, key, body }): Stored => {
         if (key === null || body === null || !isDigest(digest)) {
-          throw new CairnError('verification-failed', `the ledger lacks the envelope of log entry ${idx}, which the log names`, { fix: 'cairn audit, then restore the ledger from a backup', context: { reason: 'envelope-missing', logIndex: idx } });
+          throw verificationFailed('envelope-missing', `the ledger lacks the envelope of log entry ${idx}, which the log names`, { fix: 'cairn audit, then restore the ledger from a backup', context: { logIndex: idx } });
         }
         return { digest, logIndex: idx, predicateType: type, key, body };
       });

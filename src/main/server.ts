@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeFileDurable, asCairnError } from '#core';
+import { asCairnError, canonicalJson, digestOf, writeFileDurable } from '#core';
 import { readFile } from 'node:fs/promises';
 import { loadSealer, loadServerKeys, openHome, readToken } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
@@ -27,10 +27,11 @@ async function main(): Promise<void> {
   const repositories = fileRepositories(join(paths.registry, 'repositories'), store, faults);
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
   const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
+  const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
   const runner = runnerClient(paths.socket);
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const moves = delivery({
-    ledger, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }),
+    ledger, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted,
     origin, version, platform: platform(), clock: systemClock, faults,
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));

@@ -1,10 +1,11 @@
 import { predicateTypes, subjectOf } from '#attest';
 import { CairnError, Mutex, type Clock, type Digest, type Faults } from '#core';
-import { decide, type Decision, type Evidence } from '#policy';
+import { policyDigest, type Decision, type Evidence } from '#policy';
 import { contentHash, type Content } from './content.ts';
+import { Decisions } from './decisions.ts';
 import type { ReleaseDocument } from './document.ts';
-import { gatherEvidence, type Verifier } from './evidence.ts';
 import { launchOf } from './launch.ts';
+import type { Verifier } from './proven.ts';
 import type { Gateway, Launch, Ledger, Registry, Revision, Secrets, SignedStatement, Timeline } from './ports.ts';
 import { sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
 
@@ -15,6 +16,8 @@ export interface DeliveryOptions {
   readonly secrets: Secrets;
   readonly signers: ServerSigners;
   readonly verify: Verifier;
+  /** Digest of what `verify` believes: where it changes, nothing that was proven before counts. */
+  readonly trust: () => Digest;
   readonly origin: string;
   readonly version: string;
   /** `linux/amd64`: which of a component's manifests runs here. */
@@ -36,10 +39,12 @@ export type SchemaFact = Evidence['schema'];
 /** What every move of a release stands on. */
 export class Engine {
   readonly options: DeliveryOptions;
+  readonly decisions: Decisions;
   readonly #locks = new Map<string, Mutex>();
 
   constructor(options: DeliveryOptions) {
     this.options = options;
+    this.decisions = new Decisions(options);
   }
 
   /** One change of a timeline at a time. */
@@ -56,13 +61,16 @@ export class Engine {
     return launchOf(document, content, environment, this.options);
   }
 
-  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<{ decision: Decision; verdict: SignedStatement }> {
-    const { ledger, verify, origin, version, clock, signers } = this.options;
-    const policy = await ledger.policy();
-    const evidence = await gatherEvidence({ ledger, verify, document, release: asked.release, content: asked.content, timeline, schema });
-    const time = Math.floor(clock.now().getTime() / 1000);
-    const decision = decide(policy, evidence, { environment: asked.environment, direction, by: asked.by, time });
-    return { decision, verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
+  /** A decision that something is done by: its evidence is read from the ledger now, and it is signed. */
+  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<{ decision: Decision; policy: Digest; verdict: SignedStatement }> {
+    const { origin, version, signers } = this.options;
+    const { decision, evidence, policy, time } = await this.decisions.decide({ ...asked, timeline, document, direction, schema }, { fresh: true });
+    return { decision, policy: policyDigest(policy), verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
+  }
+
+  /** What the gate would say, for those who only look: nothing is signed, and what was read at this size of the log is not read again. */
+  async weigh(asked: Pick<Asked, 'release' | 'content' | 'environment'> & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<Decision> {
+    return (await this.decisions.decide({ ...asked, timeline, document, direction, schema })).decision;
   }
 
   /** What the data says; null where the release declares nothing. Runs the release's own command: only for what the gate let in. */

@@ -12,12 +12,16 @@ export interface FactsInput {
   readonly content: Digest;
   readonly timeline: Timeline;
   readonly statements: readonly EvidenceStatement[];
-  readonly schema: Facts['schema'];
 }
 
+/** Facts that only the log decides: at one of its sizes they are always the same. */
+export type LoggedFacts = Omit<Facts, keyof PresentFacts>;
+/** Facts of the moment: asked for at every decision, whether it is in the cache or not. */
+export type PresentFacts = Pick<Facts, 'witnessed' | 'sources' | 'schema'>;
+
 /** What a decision rests on beside statements, one small function a kind of fact. */
-export async function gatherFacts(input: FactsInput): Promise<Facts> {
-  const { document, release, content, timeline, statements, schema, ledger } = input;
+export async function gatherFacts(input: FactsInput): Promise<LoggedFacts> {
+  const { document, release, content, timeline, statements, ledger } = input;
   return {
     release,
     application: document.application,
@@ -29,8 +33,6 @@ export async function gatherFacts(input: FactsInput): Promise<Facts> {
     ...(await revocationFacts(input)),
     ...(await glassFacts(input)),
     ...(await incidentFacts(input)),
-    ...witnessFacts(),
-    schema,
   };
 }
 
@@ -75,6 +77,7 @@ async function incidentFacts({ ledger, document: { application }, release }: Fac
   return { incidents: open.map(({ logIndex, environment, code, owner }) => ({ logIndex, environment, code, owner })) };
 }
 
-function witnessFacts(): Pick<Facts, 'witnessed' | 'sources'> {
-  return { witnessed: null, sources: [] };
+/** `schema`: what the data says, asked of the release's own command by whoever decides. */
+export function presentFacts(schema: Facts['schema']): PresentFacts {
+  return { witnessed: null, sources: [], schema };
 }

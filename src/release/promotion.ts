@@ -1,16 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { envelopeDigest, parsePredicate } from '#attest';
 import { CairnError, shortDigest } from '#core';
+import type { Decision } from '#policy';
 import { contentHash, type Content } from './content.ts';
 import type { ReleaseDocument } from './document.ts';
-import type { Engine, Spot } from './engine.ts';
+import type { Engine, SchemaFact, Spot } from './engine.ts';
 import { recordJournal } from './journal.ts';
 import { headMoved, movedOf, refusal, type Moved } from './moved.ts';
 import { returns } from './plan.ts';
-import type { Prepared, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
+import type { Logged, Prepared, Revision, SignedStatement, Switched, Timeline } from './ports.ts';
 import { readRequest } from './requests.ts';
 import { intentStatement, outcomeStatement, type Asked } from './statements.ts';
 import type { Ways } from './ways.ts';
+
+/** Policies that come into force within one promotion. */
+const mostPolicies = 5;
 
 /** Moves a release forward: gate, prepare, switch, watch, confirm. A crash anywhere in it is ended by running it again. */
 export class Promotion {
@@ -25,7 +29,7 @@ export class Promotion {
   }
 
   async promote(signed: SignedStatement): Promise<Moved> {
-    const { ledger, registry, signers, faults } = this.#engine.options;
+    const { ledger, registry, faults } = this.#engine.options;
     const { request, release } = readRequest(signed, 'promote', await ledger.policy());
     const { application, environment, by } = request;
     return this.#engine.lock(request).run(async () => {
@@ -39,22 +43,36 @@ export class Promotion {
       if (timeline.live?.content === hash) return movedOf(timeline.live);
 
       const asked: Asked = { operation, application, environment, revision: timeline.head + 1, release, content: hash };
-      const { document, judged } = await this.#engine.guarded(asked, async () => {
+      const document = await this.#engine.guarded(asked, async () => {
         const read = await this.#engine.document(application, release);
         await registry.rehash(application, release);
-        return { document: read, judged: await this.#engine.judge({ ...asked, by }, timeline, read, 'promote', null) };
+        return read;
       });
-      await this.#requireSecrets(document, content, request);
-      // Only what the gate lets in is run, and the schema command is the release's own code.
-      const schema = judged.decision.passed ? await this.#engine.schemaOf(request, document, content) : null;
-      const { decision, verdict } = schema === null ? judged : await this.#engine.judge({ ...asked, by }, timeline, document, 'promote', schema);
-      const intent = decision.passed ? [intentStatement(asked, { from: timeline.live?.content ?? null, restores: null }, signers)] : [];
-      const logged = await ledger.commit([signed, verdict, ...intent], timeline);
+      const { decision, logged } = await this.#admit(signed, { ...asked, by }, timeline, document, content);
       if (!decision.passed) throw refusal(asked, decision);
       faults.point('attach verdict');
       for (const one of logged.slice(1, 2)) await registry.attach(application, one);
-      return this.finish(await this.#engine.revisionOf(operation));
+      return { ...(await this.finish(await this.#engine.revisionOf(operation))), debts: decision.rules.filter(({ waived }) => waived === true) };
     });
+  }
+
+  /** Decides and commits. A policy that came into force in between is another gate: it is decided again, under that one. */
+  async #admit(signed: SignedStatement, asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, content: Content): Promise<{ decision: Decision; logged: readonly Logged[] }> {
+    const { ledger, signers } = this.#engine.options;
+    for (let tries = 0; ; tries++) {
+      const judge = (schema: SchemaFact) => this.#engine.guarded(asked, () => this.#engine.judge(asked, timeline, document, 'promote', schema));
+      const judged = await judge(null);
+      await this.#requireSecrets(document, content, asked);
+      // Only what the gate lets in is run, and the schema command is the release's own code.
+      const schema = judged.decision.passed ? await this.#engine.schemaOf(asked, document, content) : null;
+      const { decision, verdict, policy } = schema === null ? judged : await judge(schema);
+      const intent = decision.passed ? [intentStatement(asked, { from: timeline.live?.content ?? null, restores: null }, signers)] : [];
+      try {
+        return { decision, logged: await ledger.commit([signed, verdict, ...intent], { application: timeline.application, environment: timeline.environment, head: timeline.head, policy }) };
+      } catch (error) {
+        if (!(error instanceof CairnError) || error.code !== 'conflict' || !error.retryable || tries >= mostPolicies) throw error;
+      }
+    }
   }
 
   /** From an admitted revision to a live one, and to a confirmed one where nothing is watched. Held by the place's lock. */

@@ -64,7 +64,7 @@ export class Ways {
     const ways = [];
     for await (const one of returns(timeline, this.#engine.document)) {
       const document = await this.#engine.document(application, one.content.release);
-      const { decision } = await this.#engine.judge({ ...asked(timeline, one), by: mayDo(policy, environment, 'rollback')[0] ?? '' }, timeline, document, 'rollback', null);
+      const decision = await this.#engine.weigh({ ...asked(timeline, one), by: mayDo(policy, environment, 'rollback')[0] ?? '' }, timeline, document, 'rollback', null);
       if (decision.passed) ways.push({ content: one.hash, release: one.content.release, restores: one.restores });
       if (ways.length >= offered) break;
     }
@@ -81,7 +81,7 @@ export class Ways {
     await this.#rehash(application, one.content.release);
     const schema = await this.#engine.schemaOf(spot, document, one.content);
     const by = mayDo(await this.#engine.options.ledger.policy(), environment, 'rollback')[0] ?? '';
-    const { decision } = await this.#engine.judge({ ...asked(timeline, one), by }, timeline, document, 'rollback', schema);
+    const decision = await this.#engine.weigh({ ...asked(timeline, one), by }, timeline, document, 'rollback', schema);
     problems.push(...decision.rules.filter(({ passed }) => !passed).map(({ rule, found }) => `${rule}: ${found}`));
     let { healthy } = await gateway.probe({ ...spot, content: one.hash });
     if (!healthy && decision.passed) {

@@ -96,10 +96,11 @@ async function openServer(t: TestContext, folder: string) {
   const repositories = fileRepositories(join(paths.registry, 'repositories'), store);
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
   const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
+  const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
   const { gateway, state } = memoryGateway();
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const moves = delivery({
-    ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
+    ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
     report: () => {},
   });
   const reader = await openReader(paths.ledger);

@@ -1,0 +1,129 @@
+import { LRUCache } from 'lru-cache';
+import { evidenceSetDigest, type Facts } from '#attest';
+import { canonicalJson, CairnError, digestOf, type Clock, type Digest } from '#core';
+import { decide, policyDigest, type Decision, type Evidence, type EvidenceStatement, type Policy } from '#policy';
+import type { ReleaseDocument } from './document.ts';
+import { gatherFacts, presentFacts, type LoggedFacts } from './facts.ts';
+import { isQuarantined } from './plan.ts';
+import type { Ledger, Timeline } from './ports.ts';
+import { Proven, type Verifier } from './proven.ts';
+
+export interface Asking {
+  readonly release: Digest;
+  readonly content: Digest;
+  readonly environment: string;
+  readonly direction: 'promote' | 'rollback';
+  /** Name of the person who asks. */
+  readonly by: string;
+  readonly timeline: Timeline;
+  readonly document: ReleaseDocument;
+  readonly schema: Facts['schema'];
+}
+
+export interface Decided {
+  readonly decision: Decision;
+  readonly evidence: Evidence;
+  readonly policy: Policy;
+  /** Seconds since 1970, by the log: never before its newest checkpoint. */
+  readonly time: number;
+  readonly cached: boolean;
+}
+
+interface Gathered {
+  readonly facts: LoggedFacts;
+  readonly statements: readonly EvidenceStatement[];
+  readonly set: Digest;
+}
+
+interface Standing {
+  readonly size: number;
+  readonly policy: Policy;
+  readonly digest: Digest;
+}
+
+interface Kept {
+  readonly decision: Decision;
+  readonly since: number;
+}
+
+const mostDecisions = 10_000;
+const mostGathered = 1000;
+/** A log that grows while evidence is gathered: it is gathered again, so often. */
+const mostTries = 20;
+
+/**
+ * The gate with a memory. A decision is a function of policy, evidence and question (policy/decide.ts); it is kept under the digests of
+ * all three, the trust that the evidence was proven under and the size of the log, and holds while time alone can change nothing
+ * (`validUntil`). Refusals are kept as admissions are. Nothing of it is ever the truth: emptied, it answers the same.
+ */
+export class Decisions {
+  readonly #ledger: Ledger;
+  readonly #clock: Clock;
+  readonly #trust: () => Digest;
+  readonly #proven: Proven;
+  readonly #decided = new LRUCache<string, Kept>({ max: mostDecisions });
+  readonly #gathered = new LRUCache<string, Gathered>({ max: mostGathered });
+  #standing: Standing | undefined;
+
+  constructor(options: { ledger: Ledger; verify: Verifier; trust: () => Digest; clock: Clock }) {
+    this.#ledger = options.ledger;
+    this.#clock = options.clock;
+    this.#trust = options.trust;
+    this.#proven = new Proven(options);
+  }
+
+  /**
+   * `fresh`: evidence is read from the ledger again though the log has not grown, as every move does, so that an envelope that is gone or
+   * edited is noticed. Looks that only plan ahead go by what was read at this size of the log. @throws CairnError `verification-failed`
+   */
+  async decide(asking: Asking, { fresh = false }: { fresh?: boolean } = {}): Promise<Decided> {
+    const trust = this.#trust();
+    const { size, logged, policy, digest, gathered } = await this.#standingFor(asking, trust, fresh);
+    const time = Math.max(Math.floor(this.#clock.now().getTime() / 1000), logged);
+    const { schema, environment, direction, by } = asking;
+    const facts: Facts = { ...gathered.facts, ...presentFacts(schema) };
+    const key = JSON.stringify([asking.release, asking.content, environment, direction, by, digest, trust, gathered.set, digestOf(canonicalJson(facts)), size]);
+    const evidence: Evidence = { ...facts, statements: gathered.statements };
+    const kept = this.#decided.get(key);
+    if (kept !== undefined && kept.since <= time && (kept.decision.validUntil === null || time < kept.decision.validUntil)) return { decision: kept.decision, evidence, policy, time, cached: true };
+    const decision = decide(policy, evidence, { environment, direction, by, time });
+    this.#decided.set(key, { decision, since: time });
+    return { decision, evidence, policy, time, cached: false };
+  }
+
+  /** How many decisions are kept. */
+  get size(): number {
+    return this.#decided.size;
+  }
+
+  /** After a revocation: what was decided before it is not even there to be found. */
+  clear(): void {
+    this.#decided.clear();
+    this.#gathered.clear();
+    this.#standing = undefined;
+  }
+
+  /** Policy and evidence of one size of the log: where it grew while they were read, they are read again. */
+  async #standingFor(asking: Asking, trust: Digest, fresh: boolean): Promise<Standing & { logged: number; gathered: Gathered }> {
+    const { timeline, release, content, document } = asking;
+    let { size, time: logged } = await this.#ledger.newest();
+    const keyAt = () => JSON.stringify([size, trust, document.application, timeline.environment, release, content, isQuarantined(timeline, asking), timeline.revoked.includes(release)]);
+    const known = fresh ? undefined : this.#gathered.get(keyAt());
+    if (known !== undefined && this.#standing?.size === size) return { ...this.#standing, logged, gathered: known };
+    for (let tries = 0; tries < mostTries; tries++) {
+      const policy = this.#standing?.size === size ? this.#standing.policy : await this.#ledger.policy();
+      const statements = await this.#proven.about(release, document);
+      const facts = await gatherFacts({ ledger: this.#ledger, document, release, content, timeline, statements });
+      const after = await this.#ledger.newest();
+      if (after.size === size) {
+        const standing = this.#standing?.size === size ? this.#standing : { size, policy, digest: policyDigest(policy) };
+        const gathered = { facts, statements, set: evidenceSetDigest(statements.map(({ envelope }) => envelope)) };
+        this.#standing = standing;
+        this.#gathered.set(keyAt(), gathered);
+        return { ...standing, logged, gathered };
+      }
+      ({ size, time: logged } = after);
+    }
+    throw new CairnError('conflict', 'the log grew all the time while evidence was read; nothing was decided', { fix: 'Ask again', retryable: true });
+  }
+}
