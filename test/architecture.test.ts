@@ -16,6 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   log: ['core', 'sign'],
   witness: ['core', 'log', 'sign'],
   verify: ['core', 'attest', 'log', 'sign'],
+  keyless: ['attest', 'core', 'sign'],
   policy: ['core', 'attest'],
   release: ['core', 'attest', 'oci', 'policy', 'sign'],
   ledger: ['core', 'attest', 'log', 'policy', 'release', 'sign'],
@@ -25,7 +26,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   diff: ['core', 'attest', 'oci', 'policy', 'release'],
   home: ['core', 'policy', 'sign', 'verify'],
   server: ['core', 'attest', 'diff', 'ledger', 'log', 'oci', 'policy', 'release', 'sign', 'targets', 'verify'],
-  cli: ['attest', 'build', 'core', 'diff', 'home', 'ledger', 'log', 'oci', 'policy', 'release', 'runner', 'server', 'sign', 'targets', 'verify', 'witness'],
+  cli: ['attest', 'build', 'core', 'diff', 'home', 'keyless', 'ledger', 'log', 'oci', 'policy', 'release', 'runner', 'server', 'sign', 'targets', 'verify', 'witness'],
 };
 
 const sources = globSync('src/**/*.ts', { cwd: root });

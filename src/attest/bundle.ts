@@ -32,7 +32,8 @@ export interface Bundle {
 }
 
 const decimal = z.string().regex(/^(0|[1-9][0-9]{0,15})$/);
-const entrySchema = z.strictObject({
+/** A log entry as protojson has it. */
+export const logEntry = z.strictObject({
   logIndex: decimal,
   logId: z.strictObject({ keyId: z.string() }),
   kindVersion: z.strictObject({ kind: z.literal('hashedrekord'), version: z.literal('0.0.2') }),
@@ -42,7 +43,7 @@ const entrySchema = z.strictObject({
 });
 const schema = z.strictObject({
   mediaType: z.literal(bundleMediaType),
-  verificationMaterial: z.strictObject({ publicKey: z.strictObject({ hint: z.string() }), tlogEntries: z.tuple([entrySchema]) }),
+  verificationMaterial: z.strictObject({ publicKey: z.strictObject({ hint: z.string() }), tlogEntries: z.tuple([logEntry]) }),
   dsseEnvelope: z.unknown(),
 });
 
