@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   witness: ['core', 'log', 'sign'],
   verify: ['core', 'attest', 'log', 'sign'],
   keyless: ['attest', 'core', 'sign'],
-  policy: ['core', 'attest'],
+  policy: ['core', 'attest', 'log'],
   release: ['core', 'attest', 'oci', 'policy', 'sign'],
   ledger: ['core', 'attest', 'log', 'policy', 'release', 'sign'],
   targets: ['core', 'isolation'],

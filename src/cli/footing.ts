@@ -48,8 +48,10 @@ export async function requireSameLog(session: Session, footing: Footing, note: s
   const { log, checkpoint } = footing;
   const older = readCheckpoint(note, log);
   const shown = shownBy(session.api);
+  // One that was logged since we asked may be newer than our newest.
+  const [small, large] = older.size <= checkpoint.size ? [older, checkpoint] : [checkpoint, older];
   // The log signed both: what does not go together is kept as evidence against it.
-  if (older.size > checkpoint.size || !(await continues(shown, older, checkpoint))) throw await contradiction(session.home, shown, log, older, checkpoint, witnessKeys(footing.policy));
+  if (!(await continues(shown, small, large))) throw await contradiction(session.home, shown, log, older, checkpoint, witnessKeys(footing.policy));
 }
 
 /** The keys of the policy's witnesses. */

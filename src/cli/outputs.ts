@@ -56,6 +56,7 @@ const place = z.object({
 const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text, owner: text.nullable(), resolution: text.nullable(), resolvedBy: text.nullable() });
 const statusAnswer = z.object({
   version: text, origin: text, policy: digest, log: z.object({ size: count, checkpoint: digest.nullable() }), environments: z.array(z.object({ name: text, url: text })),
+  witnesses: z.array(z.object({ name: text, url: text, vkey: text, size: count.nullable(), state: z.enum(['cosigned', 'waiting', 'unreachable', 'throttled']), detail: text.nullable() })),
   places: z.array(place), incidents: z.array(incident), runner: z.object({ pid: z.int(), journal: count, isolation }).nullable(),
 });
 statusAnswer satisfies z.ZodType<StatusAnswer>;
@@ -155,6 +156,7 @@ export const outputs = {
   verify: z.union([
     z.object({
       application: text, release: digest, statements: z.array(z.object({ predicateType: text, signer: text, logIndex: count, time: seconds, envelope: digest, attached: z.boolean() })), checkpoint: count, root: hex,
+    witnesses: z.array(z.object({ name: text, size: count, time: seconds })),
       strangers: count, manifests: count, blobs: z.object({ count, bytes: count }),
     }),
     capsuleVerified,

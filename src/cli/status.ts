@@ -59,6 +59,7 @@ function print(context: Context, place: Near, shown: Shown): void {
   row(context, 'registry', `${place.url}/v2/`);
   row(context, 'ledger', answer.origin, count(answer.log.size, 'entry', 'entries'), answer.log.checkpoint === null ? '' : `checkpoint ${short(answer.log.checkpoint)}`);
   row(context, 'policy', short(answer.policy));
+  for (const { name, state, size, detail, url } of answer.witnesses) row(context, 'witness', name, state === 'cosigned' ? `cosigned all ${count(size ?? 0, 'entry', 'entries')}` : `${state}: ${detail ?? (size === null ? 'it has cosigned nothing yet' : `it has cosigned ${size}`)}`, url);
   for (const { name, url } of answer.environments) {
     const places = answer.places.filter((one) => one.environment === name && one.live !== null);
     if (places.length === 0) row(context, name, 'nothing runs', url);

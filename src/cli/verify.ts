@@ -11,6 +11,7 @@ import { knownKeys, openFooting, publicKey, type Footing } from './footing.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession, readDefinition, type Session } from './session.ts';
+import { witnessedBy } from './witnessed.ts';
 
 interface VerifyFlags extends CommonFlags {
   readonly capsule?: string;
@@ -43,6 +44,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
     const bytes = await rehash(registry, blobs);
     const vouched = await gather(session, footing, document, release);
     requireProvenance(footing, document, release, vouched);
+    const seen = await witnessedBy(session, footing, Math.max(...vouched.map(({ logIndex }) => logIndex)));
     const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)]);
     const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
     if (!flags.json) {
@@ -52,10 +54,11 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
       for (const one of evidence) row(this, 'ok', one.kind, says(one), `by ${one.signer}`, `logged ${one.logIndex}`);
       if (evidence.length < vouched.length) row(this, 'ok', 'records', `${count(vouched.length - evidence.length, 'request')}, intents and outcomes`);
       row(this, 'ok', 'log', `${count(footing.checkpoint.size, 'entry', 'entries')}, grown from what was seen before`, `checkpoint ${footing.checkpoint.root.toString('hex').slice(0, 12)}`);
+      if (seen.of > 0) row(this, seen.witnesses.length > 0 ? 'ok' : '', 'witnesses', `${seen.witnesses.length} of ${seen.of} have seen all of it`, seen.witnesses.map(({ name }) => name).join(', '));
       if (strangers > 0) row(this, '', `${count(strangers, 'attached statement')} of strangers`, 'they count for nothing');
       row(this, 'holds', `all of ${application} ${short(release)}`);
     }
-    return { application, release, statements, checkpoint: footing.checkpoint.size, root: footing.checkpoint.root.toString('hex'), strangers, manifests, blobs: { count: blobs.length, bytes } };
+    return { application, release, statements, checkpoint: footing.checkpoint.size, root: footing.checkpoint.root.toString('hex'), witnesses: seen.witnesses.map(({ name, size: entries, time }) => ({ name, size: entries, time })), strangers, manifests, blobs: { count: blobs.length, bytes } };
   });
 }
 

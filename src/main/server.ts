@@ -7,9 +7,10 @@ import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
 import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
-import { signingConfig, trustedRoot } from '#log';
+import { logNoteKeys, signingConfig, trustedRoot } from '#log';
 import { spkiOf } from '#sign';
 import { verifyBundle } from '#verify';
+import { startWitnessing } from '#witness';
 import { predicateTypes } from '#attest';
 import { writeSigstoreFiles } from './sigstore.ts';
 import { faultsFrom, homeDirectory, platform, systemClock, version } from './system.ts';
@@ -30,8 +31,12 @@ async function main(): Promise<void> {
   const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
   const runner = runnerClient(paths.socket);
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
+  const witnessing = await startWitnessing({
+    witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: logNoteKeys(log), folder: paths.witnessed, report: (error) => report('witness', error),
+  });
+  ledger.onCheckpoint(() => witnessing.nudge());
   const moves = delivery({
-    ledger, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted,
+    ledger, witnesses: witnessing, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted,
     origin, version, platform: platform(), clock: systemClock, faults,
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
@@ -39,9 +44,10 @@ async function main(): Promise<void> {
   const look = () => runner.state();
   const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
   const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log, settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
-  const server = await startServer({ ledger, delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
+  const server = await startServer({ ledger, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
   await writeSigstoreFiles(paths, sigstore(server.url));
 
+  witnessing.nudge();
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);
   let stopping = false;
@@ -52,6 +58,7 @@ async function main(): Promise<void> {
     await server.close();
     await recovering;
     await runner.close();
+    await witnessing.close();
     await ledger.close();
     process.exit(0);
   };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, type Digest } from '#core';
 import { requireFreeze } from './freezes.ts';
+import { witnessKeys } from './witnesses.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 /** A role is whatever the policy calls it; `cairn init` begins with builder, developer, security and release. */
@@ -67,7 +68,7 @@ const schema = z.strictObject({
   /** Roles that may revoke; absent: security and release. */
   revoke: z.array(role).min(1).optional(),
   /** Witnesses of the log, by C2SP verifier key (`name+hex+base64`). */
-  witnesses: z.array(witness).min(1).optional(),
+  witnesses: z.array(witness).min(1).max(32).optional(),
 });
 
 export type Policy = Readonly<z.infer<typeof schema>>;
@@ -86,6 +87,8 @@ export function parsePolicy(bytes: Uint8Array): Policy {
   // One key for two people would let one person count twice.
   requireDistinct('two people share the key', policy.people.flatMap((one) => one.keys));
   requireDistinct('two people share the identity', policy.people.flatMap((one) => one.identities ?? []).map(({ issuer, subject }) => `${issuer} ${subject}`));
+  requireDistinct('two witnesses are called', (policy.witnesses ?? []).map((one) => one.name));
+  requireDistinct('two witnesses have the key', witnessKeys(policy.witnesses ?? []));
   requireDistinct('two environments are called', policy.environments.map((one) => one.name));
   for (const { freezes = [] } of policy.environments) for (const one of freezes) requireFreeze(one);
   const idle = policy.people.find((one) => one.keys.length === 0 && one.identities === undefined);

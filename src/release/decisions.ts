@@ -3,10 +3,11 @@ import { evidenceSetDigest, type Facts } from '#attest';
 import { canonicalJson, CairnError, digestOf, type Clock, type Digest } from '#core';
 import { decide, policyDigest, type Decision, type Evidence, type EvidenceStatement, type Policy } from '#policy';
 import type { ReleaseDocument } from './document.ts';
-import { gatherFacts, presentFacts, type LoggedFacts } from './facts.ts';
+import { gatherFacts, type LoggedFacts } from './facts.ts';
 import { isQuarantined } from './plan.ts';
-import type { Ledger, Timeline } from './ports.ts';
+import type { Ledger, Timeline, Witnesses } from './ports.ts';
 import { Proven, type Verifier } from './proven.ts';
+import { witnessFacts } from './witnessed.ts';
 
 export interface Asking {
   readonly release: Digest;
@@ -61,15 +62,17 @@ export class Decisions {
   readonly #clock: Clock;
   readonly #trust: () => Digest;
   readonly #proven: Proven;
+  readonly #witnesses: Witnesses | undefined;
   readonly #decided = new LRUCache<string, Kept>({ max: mostDecisions });
   readonly #gathered = new LRUCache<string, Gathered>({ max: mostGathered });
   #standing: Standing | undefined;
 
-  constructor(options: { ledger: Ledger; verify: Verifier; trust: () => Digest; clock: Clock }) {
+  constructor(options: { ledger: Ledger; verify: Verifier; trust: () => Digest; clock: Clock; witnesses?: Witnesses | undefined }) {
     this.#ledger = options.ledger;
     this.#clock = options.clock;
     this.#trust = options.trust;
     this.#proven = new Proven(options);
+    this.#witnesses = options.witnesses;
   }
 
   /**
@@ -78,10 +81,11 @@ export class Decisions {
    */
   async decide(asking: Asking, { fresh = false }: { fresh?: boolean } = {}): Promise<Decided> {
     const trust = this.#trust();
-    const { size, logged, policy, digest, gathered } = await this.#standingFor(asking, trust, fresh);
+    const { witnessed, sources, ...standing } = await this.#witnessed(asking, trust, fresh);
+    const { size, logged, policy, digest, gathered } = standing;
     const time = Math.max(Math.floor(this.#clock.now().getTime() / 1000), logged);
     const { schema, environment, direction, by } = asking;
-    const facts: Facts = { ...gathered.facts, ...presentFacts(schema) };
+    const facts: Facts = { ...gathered.facts, witnessed, sources, schema };
     const key = JSON.stringify([asking.release, asking.content, environment, direction, by, digest, trust, gathered.set, digestOf(canonicalJson(facts)), size]);
     const evidence: Evidence = { ...facts, statements: gathered.statements };
     const kept = this.#decided.get(key);
@@ -101,6 +105,18 @@ export class Decisions {
     this.#decided.clear();
     this.#gathered.clear();
     this.#standing = undefined;
+  }
+
+  /** With what the witnesses say. Waiting for them takes time: what was logged meanwhile, a revocation above all, is read before anything is decided. */
+  async #witnessed(asking: Asking, trust: Digest, fresh: boolean): Promise<Standing & { logged: number; gathered: Gathered } & Pick<Facts, 'witnessed' | 'sources'>> {
+    const { environment, direction } = asking;
+    const seenOf = ({ policy, gathered }: Standing & { gathered: Gathered }, patient: boolean) =>
+      witnessFacts(this.#witnesses, { policy, environment, direction, newest: Math.max(-1, ...gathered.statements.map(({ logIndex }) => logIndex)), patient });
+    const standing = await this.#standingFor(asking, trust, fresh);
+    const seen = await seenOf(standing, fresh);
+    if (!fresh || this.#witnesses === undefined || (await this.#ledger.newest()).size === standing.size) return { ...standing, ...seen };
+    const again = await this.#standingFor(asking, trust, true);
+    return { ...again, ...(await seenOf(again, false)) };
   }
 
   /** Policy and evidence of one size of the log: where it grew while they were read, they are read again. */

@@ -6,7 +6,7 @@ import { Decisions } from './decisions.ts';
 import type { ReleaseDocument } from './document.ts';
 import { launchOf } from './launch.ts';
 import type { Verifier } from './proven.ts';
-import type { Gateway, Launch, Ledger, Registry, Revision, Secrets, SignedStatement, Timeline } from './ports.ts';
+import type { Gateway, Launch, Ledger, Registry, Revision, Secrets, SignedStatement, Timeline, Witnesses } from './ports.ts';
 import { sign, verdictStatement, type Asked, type ServerSigners } from './statements.ts';
 
 export interface DeliveryOptions {
@@ -14,6 +14,8 @@ export interface DeliveryOptions {
   readonly registry: Registry;
   readonly gateway: Gateway;
   readonly secrets: Secrets;
+  /** Absent: nobody is asked, and a rule that wants them fails. */
+  readonly witnesses?: Witnesses;
   readonly signers: ServerSigners;
   readonly verify: Verifier;
   /** Digest of what `verify` believes: where it changes, nothing that was proven before counts. */

@@ -16,8 +16,8 @@ export interface FactsInput {
 
 /** Facts that only the log decides: at one of its sizes they are always the same. */
 export type LoggedFacts = Omit<Facts, keyof PresentFacts>;
-/** Facts of the moment: asked for at every decision, whether it is in the cache or not. */
-export type PresentFacts = Pick<Facts, 'witnessed' | 'sources' | 'schema'>;
+/** Facts of the moment: asked for at every decision, whether it is in the cache or not. `schema`: what the data says, asked of the release's own command by whoever decides. */
+type PresentFacts = Pick<Facts, 'witnessed' | 'sources' | 'schema'>;
 
 /** What a decision rests on beside statements, one small function a kind of fact. */
 export async function gatherFacts(input: FactsInput): Promise<LoggedFacts> {
@@ -75,9 +75,4 @@ async function glassFacts({ ledger, document: { application }, release, timeline
 async function incidentFacts({ ledger, document: { application }, release }: FactsInput): Promise<Pick<Facts, 'incidents'>> {
   const open = (await ledger.incidents()).filter((one) => one.application === application && one.release === release && one.resolution === null);
   return { incidents: open.map(({ logIndex, environment, code, owner }) => ({ logIndex, environment, code, owner })) };
-}
-
-/** `schema`: what the data says, asked of the release's own command by whoever decides. */
-export function presentFacts(schema: Facts['schema']): PresentFacts {
-  return { witnessed: null, sources: [], schema };
 }

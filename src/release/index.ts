@@ -10,7 +10,7 @@ export { saysOf } from './says.ts';
 export type { Moved } from './moved.ts';
 export { returns } from './plan.ts';
 export type {
-  BrokenGlass, Debt, Expectation, Gateway, Incident, JournalledSwitch, Launch, LaunchComponent, Ledger, Logged, Place, Prepared, Registry, Revision, RevokedKey, RevokedPackage, Secrets, SignedStatement, Stored, Switched, Timeline, Watched, Way,
+  BrokenGlass, Debt, Expectation, Gateway, Incident, JournalledSwitch, Launch, LaunchComponent, Ledger, Logged, Place, Prepared, Registry, Revision, RevokedKey, RevokedPackage, Secrets, SignedStatement, Stored, Switched, Timeline, Watched, Way, Witnesses,
 } from './ports.ts';
 export { isWeighed, weighable } from './evidence.ts';
 export { componentsOf } from './facts.ts';

@@ -1,4 +1,4 @@
-import type { Bundle, Envelope, Statement } from '#attest';
+import type { Bundle, Envelope, Facts, Statement } from '#attest';
 import type { Digest } from '#core';
 import type { Policy } from '#policy';
 import type { ReleaseDocument } from './document.ts';
@@ -156,6 +156,15 @@ export interface Ledger {
   /** Sequence of the last line of the runner's journal that an outcome of the place records. */
   journalCursor(application: string, environment: string): Promise<number>;
   policy(): Promise<Policy>;
+}
+
+/**
+ * Those whom the policy names to look at the log. They may be away: `covering` answers within the limit with what is known by then, and never throws for them. Who is away
+ * and who turned us down for asking too much are told apart.
+ */
+export interface Witnesses {
+  /** Which of them cosigned a checkpoint of at least `size` entries; asks those that did not until `threshold` have. */
+  covering(size: number, threshold: number, limitMs: number): Promise<Pick<Facts, 'witnessed' | 'sources'>>;
 }
 
 export interface Registry {

@@ -11,6 +11,7 @@ import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
 import { reads, type ReadOptions } from './reads.ts';
 import type { SecretStore } from './secrets.ts';
+import type { Witnessing } from './witnesses.ts';
 
 export interface ApiOptions {
   readonly ledger: OpenLedger;
@@ -21,6 +22,8 @@ export interface ApiOptions {
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
   readonly reader: ReadOptions['reader'];
   readonly runner: ReadOptions['runner'];
+  /** Absent: the log has no witnesses. */
+  readonly witnessing?: Witnessing;
   /** Prometheus text of the data plane. */
   readonly metrics: () => Promise<string>;
   /** Called with no timeline changing meanwhile. */

@@ -6,6 +6,7 @@ import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract
 import type { GcAnswer } from './gc.ts';
 import type { AboutAnswer } from './reads.ts';
 import type { RunnerState } from './status.ts';
+import type { WitnessAnswer } from './witnesses.ts';
 
 export type ApiClient = ReturnType<typeof apiClient>;
 
@@ -49,6 +50,7 @@ export function apiClient(baseUrl: string, token: string) {
     putSecret: (secret: { application: string; environment: string; name: string; value: string }) => post<{ version: number }>('/api/v1/secrets', secret),
     collectGarbage: (dryRun: boolean) => post<GcAnswer>('/api/v1/gc', { dryRun }),
     rebuildLedger: () => post<{ counted: number; same: boolean }>('/api/v1/ledger/rebuild', {}),
+    witnessed: (size: number, threshold: number) => get<WitnessAnswer[]>(`/api/v1/witnessed?size=${size}&threshold=${threshold}`),
     consistency: (from: number, to: number) => get<string[]>(`/api/v1/log/consistency?from=${from}&to=${to}`),
     tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),
     bodies: async (from: number, to: number) => (await get<string[]>(`/api/v1/log/entries?from=${from}&to=${to}`)).map((one) => Buffer.from(one, 'base64')),

@@ -5,6 +5,7 @@ import type { LedgerReader, OpenLedger } from '#ledger';
 import { policyDigest } from '#policy';
 import type { Logged, Registry } from '#release';
 import type { Info } from './contract.ts';
+import { witnessAnswers, type Witnessing } from './witnesses.ts';
 import { statusReader, type RunnerState, type StatusAnswer } from './status.ts';
 
 export interface ReadOptions {
@@ -13,6 +14,7 @@ export interface ReadOptions {
   readonly reader: LedgerReader;
   readonly registry: Registry;
   readonly runner: () => Promise<RunnerState>;
+  readonly witnessing?: Witnessing;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
 }
 
@@ -22,6 +24,7 @@ export interface AboutAnswer extends Pick<Logged, 'digest' | 'logIndex' | 'time'
 }
 
 const mostReleases = 1000;
+const witnessMs = 8_000;
 const nameForm = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** Routes that only look. Token and origin are checked by those who mount them, before any route. */
@@ -33,6 +36,14 @@ export function reads(app: Hono, options: ReadOptions): void {
     const policy = policyDigest(await ledger.policy());
     const { version, origin, environments } = info;
     return context.json({ version, origin, policy, environments, ...(await status()) } satisfies StatusAnswer);
+  });
+  app.get('/api/v1/witnessed', async (context) => {
+    const [size, threshold] = ['size', 'threshold'].map((name) => Number(context.req.query(name) ?? 0)) as [number, number];
+    if (!Number.isSafeInteger(size) || !Number.isSafeInteger(threshold) || size < 0 || threshold < 0) throw new CairnError('malformed-document', 'the request is malformed', { fix: 'Give size and threshold as numbers' });
+    const { size: entries } = (await ledger.checkpoint()) ?? { size: 0 };
+    // Nobody can have seen what is not there: not worth a wait.
+    if (size <= entries) await options.witnessing?.covering(size, threshold, witnessMs);
+    return context.json(await witnessAnswers(options.witnessing, entries));
   });
   app.get('/api/v1/runner', async (context) => context.json(await options.runner()));
   app.get('/api/v1/statements/:digest', async (context) => {

@@ -2,6 +2,7 @@ import { parsePredicate } from '#attest';
 import type { Digest } from '#core';
 import type { OpenLedger } from '#ledger';
 import { returns, type Incident, type Registry, type Timeline } from '#release';
+import { witnessAnswers, type WitnessAnswer, type Witnessing } from './witnesses.ts';
 
 /** What the runner says of a place; the part of its state that status needs, so that this room need not know the runner. */
 export interface RunnerState {
@@ -48,6 +49,8 @@ export interface StatusAnswer {
   readonly places: readonly PlaceStatus[];
   /** Those that no later admission in their place has put behind. */
   readonly incidents: readonly Incident[];
+  /** Those of the policy. */
+  readonly witnesses: readonly Omit<WitnessAnswer, 'note'>[];
   /** Null where the runner does not answer. */
   readonly runner: { readonly pid: number; readonly journal: number; readonly isolation: RunnerState['isolation'] } | null;
 }
@@ -56,7 +59,7 @@ export interface StatusAnswer {
 type Logged = Pick<StatusAnswer, 'log' | 'incidents'> & { readonly places: readonly Omit<PlaceStatus, 'instances' | 'counts'>[] };
 
 /** Answers status. Asked often, so what the log says is computed once for each of its sizes. */
-export function statusReader(options: { ledger: OpenLedger; registry: Registry; runner: () => Promise<RunnerState> }): () => Promise<Omit<StatusAnswer, 'version' | 'origin' | 'policy' | 'environments'>> {
+export function statusReader(options: { ledger: OpenLedger; registry: Registry; runner: () => Promise<RunnerState>; witnessing?: Witnessing }): () => Promise<Omit<StatusAnswer, 'version' | 'origin' | 'policy' | 'environments'>> {
   const { ledger, registry } = options;
   let known: { size: number; logged: Promise<Logged> } | undefined;
 
@@ -70,6 +73,7 @@ export function statusReader(options: { ledger: OpenLedger; registry: Registry; 
     return {
       ...logged,
       places: logged.places.map((place) => withRunner(place, state)),
+      witnesses: (await witnessAnswers(options.witnessing, checkpoint.size)).map(({ note: _, ...one }) => one),
       runner: state === undefined ? null : { pid: state.pid, journal: state.sequence, isolation: state.isolation },
     };
   };
