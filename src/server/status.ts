@@ -73,7 +73,7 @@ export function statusReader(options: { ledger: OpenLedger; registry: Registry; 
     return {
       ...logged,
       places: logged.places.map((place) => withRunner(place, state)),
-      witnesses: (await witnessAnswers(options.witnessing, checkpoint.size)).map(({ note: _, ...one }) => one),
+      witnesses: (await witnessAnswers(options.witnessing, checkpoint.size)).map(({ name, url, vkey, size, state: how, detail }) => ({ name, url, vkey, size, state: how, detail })),
       runner: state === undefined ? null : { pid: state.pid, journal: state.sequence, isolation: state.isolation },
     };
   };
