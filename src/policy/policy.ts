@@ -56,7 +56,7 @@ const environment = z.strictObject({
   breakGlass: z.strictObject({ role, threshold: z.int().positive(), hours: z.number().positive().max(168) }).optional(),
 });
 const witness = z.strictObject({ name: z.string().regex(/^[^\s+]{1,255}$/), key: z.string(), url: z.url() });
-const schema = z.strictObject({
+export const policySchema = z.strictObject({
   kind: z.literal('policy'),
   version: z.int().positive(),
   people: z.array(person).min(1),
@@ -71,7 +71,7 @@ const schema = z.strictObject({
   witnesses: z.array(witness).min(1).max(32).optional(),
 });
 
-export type Policy = Readonly<z.infer<typeof schema>>;
+export type Policy = Readonly<z.infer<typeof policySchema>>;
 export type Person = Policy['people'][number];
 export type Environment = Policy['environments'][number];
 export type Freeze = z.infer<typeof freeze>;
@@ -80,7 +80,7 @@ export type Rule = z.infer<typeof rule>;
 
 /** @throws CairnError `malformed-document`: not canonical, unknown keys, two people of one name, a key that two people share. */
 export function parsePolicy(bytes: Uint8Array): Policy {
-  const parsed = schema.safeParse(parseCanonicalJson(bytes, 'the policy', 1 << 20));
+  const parsed = policySchema.safeParse(parseCanonicalJson(bytes, 'the policy', 1 << 20));
   if (!parsed.success) throw new CairnError('malformed-document', `policy: ${z.prettifyError(parsed.error)}`);
   const policy = parsed.data;
   requireDistinct('two people are called', policy.people.map((one) => one.name));
