@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CairnError, canonicalJson, type Digest } from '#core';
+import { canonicalJson, malformed, parseStrictJson, type Digest } from '#core';
 import { emptyDescriptor, mediaTypes, type Descriptor, type ImageManifest } from '#oci';
 import { parseEnvelope, type Envelope } from './dsse.ts';
 
@@ -31,6 +31,9 @@ export interface Bundle {
   readonly dsseEnvelope: Envelope;
 }
 
+/** Bytes of the largest bundle that is read: cosign attaches bills of materials of tens of megabytes. */
+export const bundleLimit = 32 << 20;
+
 const decimal = z.string().regex(/^(0|[1-9][0-9]{0,15})$/);
 /** A log entry as protojson has it. */
 export const logEntry = z.strictObject({
@@ -55,14 +58,8 @@ export function makeBundle(envelope: Envelope, hint: string, entry: LogEntry): B
 
 /** Reads a bundle in the form that Cairn writes. @throws CairnError `malformed-document` */
 export function parseBundle(bytes: Uint8Array): Bundle {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch (cause) {
-    throw new CairnError('malformed-document', 'the bundle is not JSON', { cause });
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new CairnError('malformed-document', `not a Sigstore bundle v0.3 with key and log entry: ${z.prettifyError(parsed.error)}`);
+  const parsed = schema.safeParse(parseStrictJson(bytes, 'the bundle', bundleLimit));
+  if (!parsed.success) throw malformed('bundle-malformed', `not a Sigstore bundle v0.3 with key and log entry: ${z.prettifyError(parsed.error)}`);
   return { ...parsed.data, dsseEnvelope: parseEnvelope(parsed.data.dsseEnvelope) };
 }
 

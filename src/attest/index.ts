@@ -1,5 +1,5 @@
 // attest: in-toto statements in DSSE envelopes, the predicates that Cairn writes, and Sigstore bundles around them.
-export { bundleManifest, bundleMediaType, logEntry, makeBundle, parseBundle, type Bundle, type LogEntry } from './bundle.ts';
+export { bundleLimit, bundleManifest, bundleMediaType, logEntry, makeBundle, parseBundle, type Bundle, type LogEntry } from './bundle.ts';
 export { envelopeDigest, pae, parseEnvelope, payloadOf, signEnvelope, verifyEnvelope, type Envelope } from './dsse.ts';
 export { importReport } from './import-report.ts';
 export { openScanner } from './scanner.ts';

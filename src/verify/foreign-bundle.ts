@@ -1,9 +1,7 @@
 import { z } from 'zod';
+import { bundleLimit } from '#attest';
 import { malformed, parseStrictJson } from '#core';
 import { bytes, decimal } from './protojson.ts';
-
-/** Bytes of the largest bundle that is read: cosign attaches bills of materials of tens of megabytes. */
-export const bundleLimit = 32 << 20;
 
 const versions: Readonly<Record<string, 1 | 2 | 3>> = {
   'application/vnd.dev.sigstore.bundle+json;version=0.1': 1,

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import type { Statement } from '#attest';
+import { bundleLimit, type Statement } from '#attest';
 import { malformed, parseStrictJson } from '#core';
-import { bundleLimit } from './foreign-bundle.ts';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const schema = z.looseObject({

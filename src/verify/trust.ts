@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, subjectDigests, verifyEnvelope, type Envelope } from '#attest';
-import { CairnError, canonicalJson, digestOf, isDigest, verificationFailed, type Digest } from '#core';
+import { CairnError, canonicalJson, digestOf, isDigest, parseStrictJson, verificationFailed, type Digest } from '#core';
 import type { LogVerifier } from '#log';
 
 // cairn.trust.json: what a clone needs to believe nothing but mathematics. Version 1 is taken on first use, from the
@@ -37,13 +37,7 @@ export function trustDigest(trust: Trust): Digest {
 }
 
 export function parseTrustFile(bytes: Uint8Array): TrustFile {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch (cause) {
-    throw new CairnError('malformed-document', 'cairn.trust.json is not JSON', { cause, fix: 'git checkout -- cairn.trust.json' });
-  }
-  const parsed = file.safeParse(value);
+  const parsed = file.safeParse(parseStrictJson(bytes, 'cairn.trust.json'));
   if (!parsed.success) throw new CairnError('malformed-document', `cairn.trust.json: ${z.prettifyError(parsed.error)}`);
   const rotations = parsed.data.rotations.map((group) => z.array(z.unknown()).parse(group).map(parseEnvelope));
   return { genesis: trustBody(parsed.data.genesis), rotations };
