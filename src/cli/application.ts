@@ -1,5 +1,6 @@
 import { buildApplication, buildCommand, buildRouteMap, numberParser } from '@stricli/core';
 import { jsonFlag } from './output.ts';
+import { governingRoutes } from './routes-governing.ts';
 import { lookingRoutes } from './routes-looking.ts';
 import { movingRoutes } from './routes-moving.ts';
 
@@ -48,6 +49,7 @@ const routes = {
     loader: () => import('./witness.ts').then((module) => module.witness),
   }),
   ...movingRoutes,
+  ...governingRoutes,
   ...lookingRoutes,
 };
 

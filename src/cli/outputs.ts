@@ -54,10 +54,14 @@ const place = z.object({
   counts: z.object({ requests: count, errors: count }).nullable(),
 });
 const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text, owner: text.nullable(), resolution: text.nullable(), resolvedBy: text.nullable() });
+const resolution = z.object({ incident: count, action: z.enum(['own', 'resolve']), owner: text, resolution: text.nullable() });
+const debt = z.object({
+  envelope: digest, time: seconds, application: text, environment: text, release: digest, by: text, reason: text, rules: z.array(text), settledBy: text.nullable(),
+});
 const statusAnswer = z.object({
   version: text, origin: text, policy: digest, log: z.object({ size: count, checkpoint: digest.nullable() }), environments: z.array(z.object({ name: text, url: text })),
   witnesses: z.array(z.object({ name: text, url: text, vkey: text, size: count.nullable(), state: z.enum(['cosigned', 'waiting', 'unreachable', 'throttled']), detail: text.nullable() })),
-  places: z.array(place), incidents: z.array(incident), runner: z.object({ pid: z.int(), journal: count, isolation }).nullable(),
+  places: z.array(place), incidents: z.array(incident), debts: z.array(debt), runner: z.object({ pid: z.int(), journal: count, isolation }).nullable(),
 });
 statusAnswer satisfies z.ZodType<StatusAnswer>;
 
@@ -118,7 +122,18 @@ export const outputs = {
   rollback: z.union([moved, byRunner, plan, drill]).meta({ description: 'What was switched; by the runner alone where the server was away; with --list or --plan where it could go; with --drill how the rehearsal went' }),
   resume: z.object({ release: digest, environment: text }),
   traffic: z.object({ release: digest, environment: text, share: z.int() }),
-  revoke: z.object({ release: digest, running: z.array(z.object({ environment: text, revision: count })) }),
+  revoke: z.object({
+    revoked: z.array(z.object({ kind: z.enum(['release', 'key', 'package']), what: text })),
+    running: z.array(z.object({
+      application: text, environment: text, revision: count, release: digest, what: text, back: z.object({ revision: count, release: digest }).nullable(), problem: text.nullable(), fix: text,
+    })),
+  }),
+  'break-glass': z.object({ release: digest, environment: text, by: text, expires: text, statement: digest, people: z.array(text), threshold: count }),
+  settle: z.object({ application: text, environment: text, release: digest, breakGlass: digest, by: text, rules: z.array(text) }),
+  'incident-list': z.object({ incidents: z.array(incident) }),
+  'incident-show': incident,
+  'incident-own': resolution,
+  'incident-resolve': resolution,
   'config-set': moved,
   'config-list': z.object({ environment: text, configuration: values, defaults: values, digest }),
   'secret-put': z.object({ name: text, environment: text, version: count, moved: moved.nullable() }),
@@ -187,5 +202,5 @@ export type CommandName = keyof typeof outputs;
 
 /** The published form. What a later version adds is no error to who reads by an older schema. */
 export function outputSchema(command: CommandName): object {
-  return { title: command === 'error' ? 'What a command prints with --json where it fails' : `cairn ${command.replace('-', ' ')} --json`, ...z.toJSONSchema(outputs[command], { io: 'input', target: 'draft-2020-12' }) };
+  return { title: command === 'error' ? 'What a command prints with --json where it fails' : `cairn ${command === 'break-glass' ? command : command.replace('-', ' ')} --json`, ...z.toJSONSchema(outputs[command], { io: 'input', target: 'draft-2020-12' }) };
 }

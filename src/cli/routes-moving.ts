@@ -72,11 +72,6 @@ export const movingRoutes = {
     parameters: { flags: json, positional: positional(environment, { brief: 'Percent, 1 to 100', placeholder: 'percent', parse: numberParser }) },
     loader: () => import('./traffic.ts').then((module) => module.traffic),
   }),
-  revoke: buildCommand({
-    docs: { brief: 'Let a release in nowhere any more, for ever' },
-    parameters: { flags: { ...json, reason: { kind: 'parsed', parse: String, brief: 'Why, for the record' } }, positional: positional(digest) },
-    loader: () => import('./revoke.ts').then((module) => module.revoke),
-  }),
   config: buildRouteMap({
     docs: { brief: "An environment's settings" },
     routes: {

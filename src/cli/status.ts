@@ -65,7 +65,10 @@ function print(context: Context, place: Near, shown: Shown): void {
     if (places.length === 0) row(context, name, 'nothing runs', url);
     for (const one of places) printPlace(context, one, url);
   }
-  for (const { environment, application, release, code, what } of answer.incidents) row(context, 'incident', `${application} ${short(release)} in ${environment}`, code, what);
+  for (const { logIndex, environment, application, release, code, what, owner } of answer.incidents) {
+    row(context, 'incident', `${logIndex} ${application} ${short(release)} in ${environment}`, code, owner === null ? 'nobody owns it' : `${owner} owns it`, what);
+  }
+  for (const { application, environment, release, by, reason } of answer.debts) row(context, 'debt', environment, `${application} ${short(release)}: ${by} broke the glass: ${reason}`, `cairn settle ${environment} --reason TEXT`);
   if (answer.runner === null) row(context, 'runner', 'does not answer', 'cairn up');
   else {
     const { users, limits, reason } = answer.runner.isolation;

@@ -95,6 +95,11 @@ export class Decisions {
     return { decision, evidence, policy, time, cached: false };
   }
 
+  /** What the gate may weigh of a release, proven. */
+  statements(release: Digest, document: ReleaseDocument): Promise<readonly EvidenceStatement[]> {
+    return this.#proven.about(release, document);
+  }
+
   /** How many decisions are kept. */
   get size(): number {
     return this.#decided.size;

@@ -1,11 +1,16 @@
-import { envelopeDigest, parsePredicate, parseStatement, payloadOf, subjectDigests } from '#attest';
+import { envelopeDigest } from '#attest';
 import { CairnError } from '#core';
+import type { Person } from '#policy';
+import { requireWriter } from './authority.ts';
 import { Engine, type DeliveryOptions } from './engine.ts';
+import { Governance, type GlassBroken } from './governance.ts';
 import type { Moved } from './moved.ts';
 import type { SignedStatement } from './ports.ts';
 import { Promotion } from './promotion.ts';
-import { readRequest, requireSigner } from './requests.ts';
+import { readRequest } from './requests.ts';
+import { revoke } from './revocations.ts';
 import { Rollback, type Drill, type RollbackPlan, type RollbackRequest } from './rollback.ts';
+import type { Touched } from './touched.ts';
 import { Ways } from './ways.ts';
 
 /** Moves releases between environments. Every method is safe to call again with the same input after a crash of either side. */
@@ -20,8 +25,15 @@ export interface Delivery {
   /** Percent of new clients that the live revision gets; the one before gets the others. */
   traffic(request: SignedStatement): Promise<void>;
   resume(request: SignedStatement): Promise<void>;
-  /** Answers where the release runs now. */
-  revoke(statement: SignedStatement): Promise<readonly { readonly environment: string; readonly revision: number }[]>;
+  /** Of a release, a key or a package. Answers what runs and is touched by it, and where each could go back to. */
+  revoke(statement: SignedStatement): Promise<readonly Touched[]>;
+  breakGlass(statement: SignedStatement): Promise<GlassBroken>;
+  /** Accounts for what a break-glass left. */
+  settleDebt(statement: SignedStatement): Promise<void>;
+  /** Takes an incident on, or ends it. */
+  resolve(statement: SignedStatement): Promise<void>;
+  /** Who signed, if that key may write now. @throws CairnError `unauthorized` */
+  requireWriter(signed: SignedStatement): Promise<Person>;
   /** Ends what a crash interrupted, by the normal path. */
   recover(): Promise<void>;
   /** Checks every way back before it is needed: called every few seconds, so that a rollback has only to switch. */
@@ -36,9 +48,10 @@ export function delivery(options: DeliveryOptions): Delivery {
   const ways = new Ways(engine);
   const promotion = new Promotion(engine, ways);
   const rollback = new Rollback(engine, ways, promotion);
+  const governance = new Governance(engine);
 
   async function traffic(signed: SignedStatement): Promise<void> {
-    const { request, release } = readRequest(signed, 'traffic', await ledger.policy());
+    const { request, release } = readRequest(signed, 'traffic', await engine.authority());
     const { application, environment, share } = request;
     await engine.lock(request).run(async () => {
       const { live, revisions } = await promotion.settled(request);
@@ -51,29 +64,13 @@ export function delivery(options: DeliveryOptions): Delivery {
   }
 
   async function resume(signed: SignedStatement): Promise<void> {
-    const { request, release } = readRequest(signed, 'resume', await ledger.policy());
+    const { request, release } = readRequest(signed, 'resume', await engine.authority());
     await engine.lock(request).run(async () => {
       const timeline = await ledger.timeline(request.application, request.environment);
       const held = timeline.revisions.some((one) => one.release === release && timeline.quarantined.includes(one.content));
       if (!timeline.quarantined.includes(release) && !held) return;
       await ledger.commit([signed]);
     });
-  }
-
-  async function revoke(signed: SignedStatement): Promise<{ environment: string; revision: number }[]> {
-    const policy = await ledger.policy();
-    const statement = parseStatement(payloadOf(signed.envelope));
-    const { application, by } = parsePredicate('revocation', statement);
-    const [release] = subjectDigests(statement);
-    if (release === undefined || statement.subject.length !== 1) throw new CairnError('malformed-document', 'the statement revokes not just one release');
-    requireSigner(signed, by, policy);
-    const roles = policy.people.find(({ name }) => name === by)?.roles ?? [];
-    if (!roles.includes('security') && !roles.includes('release')) throw new CairnError('unauthorized', `${by} may not revoke`, { fix: 'Ask someone with the role security or release' });
-    await ledger.commit([signed]);
-    const timelines = (await ledger.timelines()).filter((one) => one.application === application);
-    // The runner's plans are made anew at once: a revert by itself must not go to it either.
-    for (const timeline of timelines) await ways.offer(timeline).catch(() => {});
-    return timelines.flatMap(({ environment, live }) => (live?.release === release ? [{ environment, revision: live.number }] : []));
   }
 
   async function recover(): Promise<void> {
@@ -110,7 +107,11 @@ export function delivery(options: DeliveryOptions): Delivery {
     drill: (request) => rollback.drill(request),
     traffic,
     resume,
-    revoke,
+    revoke: (statement) => revoke(engine, ways, statement),
+    breakGlass: (statement) => governance.breakGlass(statement),
+    settleDebt: (statement) => governance.settle(statement),
+    resolve: (statement) => governance.resolve(statement),
+    requireWriter: async (signed) => requireWriter(signed, await engine.authority()),
     recover,
     preflight: () => ways.look(),
     quietly,

@@ -1,6 +1,7 @@
 import { predicateTypes, subjectOf } from '#attest';
 import { CairnError, Mutex, type Clock, type Digest, type Faults } from '#core';
 import { policyDigest, type Decision, type Evidence } from '#policy';
+import { authorityOf, type Authority } from './authority.ts';
 import { contentHash, type Content } from './content.ts';
 import { Decisions } from './decisions.ts';
 import type { ReleaseDocument } from './document.ts';
@@ -83,6 +84,11 @@ export class Engine {
     if (launch.schema === null) return null;
     const { version } = await this.options.gateway.schema({ ...spot, content: contentHash(content), release: content.release, launch });
     return { version, minimum, maximum };
+  }
+
+  /** Who may write now. */
+  authority(): Promise<Authority> {
+    return authorityOf(this.options.ledger, this.options.clock.now());
   }
 
   async revisionOf(operation: string): Promise<Revision> {

@@ -7,6 +7,7 @@ export {
 export type { DeliveryOptions } from './engine.ts';
 export { advance, states, type State } from './lifecycle.ts';
 export { saysOf } from './says.ts';
+export type { GlassBroken } from './governance.ts';
 export type { Moved } from './moved.ts';
 export { returns } from './plan.ts';
 export type {
@@ -14,4 +15,5 @@ export type {
 } from './ports.ts';
 export { isWeighed, weighable } from './evidence.ts';
 export { componentsOf } from './facts.ts';
+export type { Touched } from './touched.ts';
 export type { Drill, PlannedReturn, RollbackPlan, RollbackRequest } from './rollback.ts';

@@ -30,7 +30,7 @@ export class Promotion {
 
   async promote(signed: SignedStatement): Promise<Moved> {
     const { ledger, registry, faults } = this.#engine.options;
-    const { request, release } = readRequest(signed, 'promote', await ledger.policy());
+    const { request, release } = readRequest(signed, 'promote', await this.#engine.authority());
     const { application, environment, by } = request;
     return this.#engine.lock(request).run(async () => {
       const operation = envelopeDigest(signed.envelope);

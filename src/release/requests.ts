@@ -1,21 +1,18 @@
 import { parsePredicate, parseStatement, payloadOf, subjectDigests, type Request } from '#attest';
 import { CairnError, type Digest } from '#core';
-import { environmentOf, personOf, type Policy } from '#policy';
+import { environmentOf, type Policy } from '#policy';
+import { requireSigner, type Authority } from './authority.ts';
 import type { SignedStatement } from './ports.ts';
 
 /** A request that a person signed, if its key is of the person that it names and the person may. */
-export function readRequest(signed: SignedStatement, action: Request['action'], policy: Policy): { request: Request; release: Digest } {
+export function readRequest(signed: SignedStatement, action: Request['action'], authority: Authority): { request: Request; release: Digest } {
   const statement = parseStatement(payloadOf(signed.envelope));
   const request = parsePredicate('request', statement);
   const [release] = subjectDigests(statement);
   if (request.action !== action || release === undefined || statement.subject.length !== 1) throw new CairnError('malformed-document', `the statement is no request to ${action} one release`);
-  requireSigner(signed, request.by, policy);
-  authorize(policy, request.environment, 'promote', request.by);
+  requireSigner(signed, request.by, authority);
+  authorize(authority.policy, request.environment, 'promote', request.by);
   return { request, release };
-}
-
-export function requireSigner(signed: SignedStatement, by: string, policy: Policy): void {
-  if (personOf(policy, signed.key)?.name !== by) throw new CairnError('unauthorized', `the statement says it is by ${by}, its key says otherwise`, { fix: 'Sign with your own key' });
 }
 
 export function authorize(policy: Policy, environment: string, action: 'promote' | 'rollback', name: string): void {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
 import { asCairnError, CairnError, parseDigest, sha256, type CairnError as Failure } from '#core';
 import type { OpenLedger } from '#ledger';
-import { environmentOf, personOf, policyDigest } from '#policy';
+import { environmentOf, policyDigest } from '#policy';
 import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
@@ -102,6 +102,16 @@ export function api(options: ApiOptions): Hono {
     return context.json({});
   });
   app.post('/api/v1/revoke', async (context) => context.json(await delivery.revoke(await readSigned(context))));
+  app.post('/api/v1/break-glass', async (context) => context.json(await delivery.breakGlass(await readSigned(context))));
+  app.get('/api/v1/debts', async (context) => context.json(await ledger.debts()));
+  app.post('/api/v1/debts', async (context) => {
+    await delivery.settleDebt(await readSigned(context));
+    return context.json({});
+  });
+  app.post('/api/v1/incidents', async (context) => {
+    await delivery.resolve(await readSigned(context));
+    return context.json({});
+  });
   app.post('/api/v1/promote', async (context) => context.json(await delivery.promote(await readSigned(context))));
   app.post('/api/v1/resume', async (context) => {
     await delivery.resume(await readSigned(context));
@@ -127,7 +137,7 @@ export function api(options: ApiOptions): Hono {
 
   /** Only keys of the policy write statements that count, and only of the kinds that people write by themselves. */
   async function requireWriter(signed: SignedStatement): Promise<void> {
-    if (personOf(await ledger.policy(), signed.key) === undefined) throw new CairnError('unauthorized', 'the statement is signed by a key that the policy does not know', { fix: 'Sign with a key of the policy' });
+    const { name: signer } = await delivery.requireWriter(signed);
     const statement = parseStatement(payloadOf(signed.envelope));
     const { predicateType } = statement;
     if (!taken.has(predicateType)) throw new CairnError('refused', `statements of the type ${predicateType} are not taken here`);
@@ -135,7 +145,7 @@ export function api(options: ApiOptions): Hono {
     saysOf(statement);
     if (predicateType !== predicateTypes.approval) return;
     const { by } = parsePredicate('approval', statement);
-    if (personOf(await ledger.policy(), signed.key)?.name !== by) throw new CairnError('unauthorized', `the approval says it is by ${by}, its key says otherwise`, { fix: 'Sign with your own key' });
+    if (signer !== by) throw new CairnError('unauthorized', `the approval says it is by ${by}, its key says otherwise`, { fix: 'Sign with your own key' });
   }
   return app;
 }

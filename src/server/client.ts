@@ -1,7 +1,7 @@
 import type { RequestOptions } from 'node:http';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
 import type { StoredRelease } from '#ledger';
-import type { Drill, Incident, ReleaseDocument, RollbackPlan, RollbackRequest, SignedStatement, Timeline } from '#release';
+import type { Debt, Drill, GlassBroken, Incident, ReleaseDocument, RevokedKey, RevokedPackage, RollbackPlan, RollbackRequest, SignedStatement, Timeline, Touched } from '#release';
 import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
 import type { AboutAnswer } from './reads.ts';
@@ -38,7 +38,13 @@ export function apiClient(baseUrl: string, token: string) {
     plan: (application: string, environment: string) => get<RollbackPlan>(`/api/v1/plan/${application}/${environment}`),
     drill: (wanted: Omit<RollbackRequest, 'reason'>) => post<Drill>('/api/v1/drill', wanted),
     traffic: (signed: SignedStatement) => post<object>('/api/v1/traffic', signed),
-    revoke: (signed: SignedStatement) => post<{ environment: string; revision: number }[]>('/api/v1/revoke', signed),
+    revoke: (signed: SignedStatement) => post<Touched[]>('/api/v1/revoke', signed),
+    revocations: () => get<AboutAnswer[]>('/api/v1/revocations'),
+    revoked: () => get<{ keys: RevokedKey[]; packages: RevokedPackage[] }>('/api/v1/revoked'),
+    breakGlass: (signed: SignedStatement) => post<GlassBroken>('/api/v1/break-glass', signed),
+    debts: () => get<Debt[]>('/api/v1/debts'),
+    settleDebt: (signed: SignedStatement) => post<object>('/api/v1/debts', signed),
+    resolve: (signed: SignedStatement) => post<object>('/api/v1/incidents', signed),
     document: (application: string, release: Digest) => get<ReleaseDocument>(`/api/v1/releases/${application}/${release}/document`),
     latestRelease: (application: string) => get<{ release: Digest; commit: string } | null>(`/api/v1/latest/${application}`),
     /** Statements about a digest, of one predicate type or of all. */

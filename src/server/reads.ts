@@ -1,6 +1,6 @@
 import type { Hono } from 'hono';
 import { predicateTypes } from '#attest';
-import { CairnError, parseDigest } from '#core';
+import { CairnError, digestOf, parseDigest } from '#core';
 import type { LedgerReader, OpenLedger } from '#ledger';
 import { policyDigest } from '#policy';
 import type { Logged, Registry } from '#release';
@@ -52,6 +52,18 @@ export function reads(app: Hono, options: ReadOptions): void {
     const found: AboutAnswer[] = [];
     for (const predicateType of Object.values(predicateTypes).filter((type) => wanted === undefined || type === wanted)) {
       for (const { digest: of, logIndex, time, key, bundle } of await ledger.about(digest, predicateType)) found.push({ digest: of, logIndex, time, key, bundle, predicateType });
+    }
+    return context.json(found.toSorted((a, b) => a.logIndex - b.logIndex));
+  });
+  app.get('/api/v1/revoked', async (context) => context.json(await ledger.revocations()));
+  app.get('/api/v1/revocations', async (context) => {
+    const { keys, packages } = await ledger.revocations();
+    const about = [...new Set(keys.map(({ key }) => digestOf(Buffer.from(key, 'base64')))), ...new Set(packages.map(({ purl }) => digestOf(purl)))];
+    const found: AboutAnswer[] = [];
+    for (const digest of about) {
+      for (const predicateType of [predicateTypes.keyRevocation, predicateTypes.packageRevocation]) {
+        for (const { digest: of, logIndex, time, key, bundle } of await ledger.about(digest, predicateType)) found.push({ digest: of, logIndex, time, key, bundle, predicateType });
+      }
     }
     return context.json(found.toSorted((a, b) => a.logIndex - b.logIndex));
   });

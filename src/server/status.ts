@@ -1,8 +1,8 @@
 import { parsePredicate } from '#attest';
 import type { Digest } from '#core';
 import type { OpenLedger } from '#ledger';
-import { returns, type Incident, type Registry, type Timeline } from '#release';
 import { witnessAnswers, type WitnessAnswer, type Witnessing } from './witnesses.ts';
+import { returns, type Debt, type Incident, type Registry, type Timeline } from '#release';
 
 /** What the runner says of a place; the part of its state that status needs, so that this room need not know the runner. */
 export interface RunnerState {
@@ -47,16 +47,18 @@ export interface StatusAnswer {
   readonly log: { readonly size: number; readonly checkpoint: Digest | null };
   readonly environments: readonly { readonly name: string; readonly url: string }[];
   readonly places: readonly PlaceStatus[];
-  /** Those that no later admission in their place has put behind. */
+  /** Those that nobody has resolved. */
   readonly incidents: readonly Incident[];
   /** Those of the policy. */
   readonly witnesses: readonly Omit<WitnessAnswer, 'note'>[];
+  /** What broken glass left, and nobody has settled. */
+  readonly debts: readonly Debt[];
   /** Null where the runner does not answer. */
   readonly runner: { readonly pid: number; readonly journal: number; readonly isolation: RunnerState['isolation'] } | null;
 }
 
 /** The part that only the log decides: it is the same until the log grows. */
-type Logged = Pick<StatusAnswer, 'log' | 'incidents'> & { readonly places: readonly Omit<PlaceStatus, 'instances' | 'counts'>[] };
+type Logged = Pick<StatusAnswer, 'log' | 'incidents' | 'debts'> & { readonly places: readonly Omit<PlaceStatus, 'instances' | 'counts'>[] };
 
 /** Answers status. Asked often, so what the log says is computed once for each of its sizes. */
 export function statusReader(options: { ledger: OpenLedger; registry: Registry; runner: () => Promise<RunnerState>; witnessing?: Witnessing }): () => Promise<Omit<StatusAnswer, 'version' | 'origin' | 'policy' | 'environments'>> {
@@ -80,28 +82,23 @@ export function statusReader(options: { ledger: OpenLedger; registry: Registry; 
 }
 
 async function readLog(ledger: OpenLedger, registry: Registry, { size, note }: { size: number; note: string }): Promise<Logged> {
-  const incidents = await ledger.incidents();
   const places: Logged['places'][number][] = [];
-  const admitted = new Map<string, number>();
-  for (const timeline of await ledger.timelines()) {
-    const { place, logIndex } = await readPlace(ledger, registry, timeline);
-    places.push(place);
-    admitted.set(`${place.environment}/${place.application}`, logIndex);
-  }
+  for (const timeline of await ledger.timelines()) places.push(await readPlace(ledger, registry, timeline));
   const [, , root = ''] = note.split('\n');
   return {
     log: { size, checkpoint: size === 0 ? null : `sha256:${Buffer.from(root, 'base64').toString('hex')}` },
     places,
-    incidents: incidents.filter(({ environment, application, logIndex }) => logIndex > (admitted.get(`${environment}/${application}`) ?? -1)),
+    incidents: (await ledger.incidents()).filter(({ resolution }) => resolution === null),
+    debts: (await ledger.debts()).filter(({ settledBy }) => settledBy === null),
   };
 }
 
-async function readPlace(ledger: OpenLedger, registry: Registry, timeline: Timeline): Promise<{ place: Logged['places'][number]; logIndex: number }> {
+async function readPlace(ledger: OpenLedger, registry: Registry, timeline: Timeline): Promise<Logged['places'][number]> {
   const { application, environment, live, revisions, quarantined } = timeline;
   const verdict = live === undefined ? undefined : await ledger.verdictOf(live.operation);
   const rules = verdict === undefined ? [] : parsePredicate('verdict', verdict.statement)['https://cairn.internal/verdict/v1'].rules;
   const standby = revisions.findLast(({ state }) => state === 'standby');
-  const place = {
+  return {
     application, environment,
     // Where both sides were of one release the content is held: `cairn resume` names the release.
     quarantined: [...new Set(quarantined.map((digest) => revisions.find(({ content }) => content === digest)?.release ?? digest))],
@@ -112,7 +109,6 @@ async function readPlace(ledger: OpenLedger, registry: Registry, timeline: Timel
     wayBack: await firstWay(timeline, registry),
     debts: rules.filter(({ passed }) => !passed).map(({ rule, found, fix }) => ({ rule, found, fix })),
   };
-  return { place, logIndex: verdict?.logIndex ?? -1 };
 }
 
 /** A release that cannot be read any more must not take the whole status away: it shows as no way back. */
