@@ -14,18 +14,19 @@ export interface ServeOptions {
   readonly port: number;
   readonly add: (body: Uint8Array) => Answer;
   readonly report: (error: CairnError) => void;
+  /** How long one request may take to arrive; 10 s where it is left out. */
+  readonly requestMs?: number;
 }
 
 /** More logs than this do not ask at one time; more connections than this are somebody's attack. */
 const mostConnections = 256;
-const requestMs = 10_000;
 
 /**
  * Serves `POST /add-checkpoint`. It may stand open to the world: bodies, headers, connections and their times are bounded, and what is not a checkpoint of a known log costs one parse.
  * @throws CairnError `port-taken`
  */
-export async function serveWitness({ host, port, add, report }: ServeOptions): Promise<WitnessServer> {
-  const server = createServer({ maxHeaderSize: 8192, requestTimeout: requestMs, headersTimeout: requestMs, keepAliveTimeout: 60_000, connectionsCheckingInterval: 1000 }, (request, response) => {
+export async function serveWitness({ host, port, add, report, requestMs = 10_000 }: ServeOptions): Promise<WitnessServer> {
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: requestMs, headersTimeout: requestMs, keepAliveTimeout: 60_000, connectionsCheckingInterval: 500 }, (request, response) => {
     void respond(request, response, add).catch((thrown: unknown) => {
       report(asCairnError(thrown));
       // Not persisted, or not known to be: nothing is vouched for.
