@@ -45,7 +45,6 @@ function read(der: Buffer): Leaf {
   const parsed = library().core.X509Certificate.parse(Buffer.from(der));
   const { root } = parsed as unknown as { root: Asn1 };
   if (!root.toDER().equals(der)) throw new Error('it is not in canonical DER');
-  if (certificate.ca) throw new Error('it is an authority’s own');
   if (certificate.keyUsage?.includes(codeSigning) !== true) throw new Error('it is not for signing code');
   const extensions = new Map<string, { critical: boolean; value: Asn1 }>();
   for (const { subs } of parsed.extensions) {
@@ -53,6 +52,8 @@ function read(der: Buffer): Leaf {
     if (value === undefined || extensions.has(oid)) throw new Error(`it holds the extension ${oid} twice`);
     extensions.set(oid, { critical: subs.length === 3 && subs[1]?.toBoolean() === true, value });
   }
+  // OpenSSL calls it no authority where its key may not sign certificates; what it says of itself is enough here.
+  if (certificate.ca || extensions.get(oids.constraints)?.value.subs[0]?.subs[0]?.toBoolean() === true) throw new Error('it is an authority’s own');
   for (const [oid, { critical }] of extensions) if (critical && !understood.has(oid)) throw new Error(`nobody here understands its critical extension ${oid}`);
   return Object.freeze({
     der,
