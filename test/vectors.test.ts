@@ -8,7 +8,7 @@ import { canonicalJson, digestOf, type Digest } from '#core';
 import { mediaTypes, type Descriptor } from '#oci';
 import { contentHash, makeRelease, type ReleaseInput } from '#release';
 import { generateSigner, spkiOf, type Signer } from '#sign';
-import { currentTrust, requireChain, trustDigest, type Trust } from '#verify';
+import { currentTrust, parseTrustFile, requireChain, trustDigest, type Trust } from '#verify';
 import { Journal } from '../src/runner/journal.ts';
 
 // Golden vectors: what is hashed and signed keeps its bytes from version to version. A change here makes other digests of the
@@ -173,6 +173,18 @@ test('whoever knows one version takes only files whose chain passes through it',
   assert.throws(() => requireChain(trustDigest(second), { genesis, rotations: [] }), { code: 'trust-changed' });
   const swapped: Trust = { ...genesis, rotation: { threshold: 1, keys: [spki(eve)] } };
   assert.throws(() => requireChain(trustDigest(genesis), { genesis: swapped, rotations: [] }), { code: 'trust-changed' });
+});
+
+test('a trust file in another form, with a key that is none, or with more rotations than anybody makes is refused', () => {
+  const file = (value: unknown) => parseTrustFile(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)));
+  const malformed = { code: 'malformed-document' };
+  for (const value of ['{', '[]', { genesis, rotations: [''] }, { genesis, rotations: Array.from({ length: 1001 }, () => []) }, { genesis, rotations: [], extra: 1 }, JSON.stringify({ genesis, rotations: [] }).replace('"version":1', '"version":1,"version":2')]) {
+    assert.throws(() => file(value), malformed);
+  }
+  for (const key of ['MFkw', spkiOf(generateSigner('ed25519').publicKey).toString('base64')]) {
+    const odd: Trust = { ...genesis, rotation: { threshold: 1, keys: [key] }, recovery: null };
+    assert.throws(() => currentTrust({ genesis: odd, rotations: [rotation({ ...odd, version: 2 }, [ada])] }), malformed);
+  }
 });
 
 test("the runner's journal has these lines, each naming the digest of the one before", async (t) => {

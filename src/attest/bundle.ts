@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalJson, malformed, parseStrictJson, type Digest } from '#core';
+import { canonicalJson, malformed, parseStrictJson, problemsOf, type Digest } from '#core';
 import { emptyDescriptor, mediaTypes, type Descriptor, type ImageManifest } from '#oci';
 import { parseEnvelope, type Envelope } from './dsse.ts';
 
@@ -59,7 +59,7 @@ export function makeBundle(envelope: Envelope, hint: string, entry: LogEntry): B
 /** Reads a bundle in the form that Cairn writes. @throws CairnError `malformed-document` */
 export function parseBundle(bytes: Uint8Array): Bundle {
   const parsed = schema.safeParse(parseStrictJson(bytes, 'the bundle', bundleLimit));
-  if (!parsed.success) throw malformed('bundle-malformed', `not a Sigstore bundle v0.3 with key and log entry: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw malformed('bundle-malformed', `not a Sigstore bundle v0.3 with key and log entry: ${problemsOf(parsed.error)}`);
   return { ...parsed.data, dsseEnvelope: parseEnvelope(parsed.data.dsseEnvelope) };
 }
 

@@ -30,7 +30,7 @@ test('duplicate JSON keys in a statement are refused, and every other form than 
   const twice = text.replace('"predicate":', '"predicate":{"a":2},"predicate":');
   for (const other of [twice, ` ${text}`, `${text}\n`, text.replace('"a":1', '"a":1.0'), text.replace('one', '\\u006fne')]) {
     assert.notEqual(other, text);
-    assert.throws(() => parseStatement(Buffer.from(other)), { ...malformed, message: /canonical/ });
+    assert.throws(() => parseStatement(Buffer.from(other)), malformed);
   }
 });
 

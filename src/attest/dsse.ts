@@ -1,6 +1,6 @@
 import { verify, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { CairnError, digestOf, type Digest } from '#core';
+import { CairnError, digestOf, problemsOf, type Digest } from '#core';
 import type { Signer } from '#sign';
 
 /** A DSSE envelope with one signature. `keyid` is left out: cosign compares it with an SSH fingerprint and fails on a hint. */
@@ -47,12 +47,14 @@ function envelopeBytes(envelope: Envelope): Buffer {
 /** @throws CairnError `malformed-document`: exactly one signature, canonical base64, our payload type, nothing else. */
 export function parseEnvelope(value: unknown): Envelope {
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new CairnError('malformed-document', `not a DSSE envelope: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `not a DSSE envelope: ${problemsOf(parsed.error)}`);
   const { payload, signatures } = parsed.data;
   return { payload, payloadType, signatures: [{ sig: signatures[0].sig }] };
 }
 
 export function verifyEnvelope(envelope: Envelope, key: KeyObject): boolean {
+  // The one kind of key that statements are signed with. Another one would be checked by other rules, or end in a crash.
+  if (key.asymmetricKeyType !== 'ec') return false;
   const message = pae(envelope.payloadType, payloadOf(envelope));
   return verify('sha256', message, key, Buffer.from(envelope.signatures[0].sig, 'base64'));
 }

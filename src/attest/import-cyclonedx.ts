@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { problemsOf } from '#core';
 import { notA, reportJson, type Imported, type ReportFile } from './report.ts';
 
 interface Component {
@@ -24,7 +25,7 @@ const bill = z.looseObject({
 export function importCyclonedx(file: ReportFile): Imported {
   const value = reportJson(file, 'the CycloneDX bill');
   const parsed = bill.safeParse(value);
-  if (!parsed.success) throw refuse(z.prettifyError(parsed.error).slice(0, 500));
+  if (!parsed.success) throw refuse(problemsOf(parsed.error));
   if (parsed.data.components.length === 0) throw refuse('it lists no component');
   return { format: 'cyclonedx', kind: 'sbom', predicate: value };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { problemsOf } from '#core';
 import { affectedBy, judgeVersion, osvEntry, ratingOf, ratingOfNumber, type OsvEntry, type Rating } from './osv.ts';
 import { notA, reportJson, type Imported, type ReportFile } from './report.ts';
 import { scanPredicate, type Found } from './scan-predicate.ts';
@@ -18,7 +19,7 @@ const report = z.looseObject({ results: z.array(z.looseObject({ packages: z.arra
 /** @throws CairnError `malformed-document` */
 export function importOsv(file: ReportFile): Imported {
   const parsed = report.safeParse(reportJson(file, 'the OSV report'));
-  if (!parsed.success) throw notA('the OSV report', z.prettifyError(parsed.error).slice(0, 500));
+  if (!parsed.success) throw notA('the OSV report', problemsOf(parsed.error));
   const found = new Map<string, Found>();
   for (const one of parsed.data.results.flatMap(({ packages }) => packages)) for (const each of foundIn(one)) found.set(`${each.package} ${each.id}`, each);
   if (found.size > most) throw notA('the OSV report', `it has more than ${most} vulnerabilities`);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { problemsOf } from '#core';
 import { notA, reportJson, type Imported, type ReportFile } from './report.ts';
 
 // SARIF 2.1.0 (docs.oasis-open.org/sarif), as far as a gate reads it: what was found, at which level. What a run left out is refused, as
@@ -42,7 +43,7 @@ type Result = z.infer<typeof result>;
 /** @throws CairnError `malformed-document` */
 export function importSarif(file: ReportFile): Imported {
   const parsed = log.safeParse(reportJson(file, 'the SARIF report'));
-  if (!parsed.success) throw refuse(z.prettifyError(parsed.error).slice(0, 500));
+  if (!parsed.success) throw refuse(problemsOf(parsed.error));
   const { runs } = parsed.data;
   for (const one of runs) {
     if (one.invocations.some(({ executionSuccessful }) => !executionSuccessful)) throw refuse(`the run of ${one.tool.driver.name} did not succeed`);

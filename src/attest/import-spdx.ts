@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { problemsOf } from '#core';
 import { notA, reportJson, type Imported, type ReportFile } from './report.ts';
 
 const document = z.looseObject({
@@ -14,7 +15,7 @@ const document = z.looseObject({
 export function importSpdx(file: ReportFile): Imported {
   const value = reportJson(file, 'the SPDX document');
   const parsed = document.safeParse(value);
-  if (!parsed.success) throw refuse(z.prettifyError(parsed.error).slice(0, 500));
+  if (!parsed.success) throw refuse(problemsOf(parsed.error));
   if (parsed.data.packages.length === 0) throw refuse('it lists no package');
   return { format: 'spdx', kind: 'spdx', predicate: value };
 }

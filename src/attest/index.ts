@@ -8,6 +8,7 @@ export { parsePredicate, predicateTypes, type Approval, type Facts, type Ingest,
 export { provenance, type Provenance, type ProvenanceInput, type ResourceDescriptor } from './provenance.ts';
 export { releaseNotes, type NotesInput } from './notes.ts';
 export { billOfMaterials, type BillInput, type BillPackage } from './sbom.ts';
+export { spki } from './spki.ts';
 export { makeStatement, parseStatement, statementType, subjectDigests, subjectOf, type Statement, type Subject } from './statement.ts';
 export { testResult, type TestResultInput } from './test-result.ts';
 export { evidenceSetDigest, verificationSummary, type SummaryInput } from './summary.ts';

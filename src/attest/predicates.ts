@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { CairnError, isDigest, type Digest } from '#core';
+import { CairnError, isDigest, problemsOf, type Digest } from '#core';
+import { spki } from './spki.ts';
 import type { Statement } from './statement.ts';
 
 // The predicates that Cairn defines. Their form is pinned by golden vectors and described in docs/design/formats.md.
@@ -69,7 +70,6 @@ const outcome = z.strictObject({
   detail: text.nullable(),
 });
 
-const spki = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/).max(1024);
 const nonce = z.string().min(8).max(128);
 const seconds = z.int().nonnegative();
 const rule = z.strictObject({
@@ -210,6 +210,6 @@ export function parsePredicate<N extends PredicateName>(wanted: N, statement: St
     throw new CairnError('malformed-document', `expected the predicate ${predicateTypes[wanted]}, found ${statement.predicateType}`);
   }
   const parsed = schemas[wanted].safeParse(statement.predicate);
-  if (!parsed.success) throw new CairnError('malformed-document', `${wanted} predicate: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `${wanted} predicate: ${problemsOf(parsed.error)}`);
   return parsed.data as PredicateOf<N>;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CairnError, canonicalJson, isDigest, type Digest } from '#core';
+import { CairnError, canonicalJson, isDigest, parseCanonicalJson, problemsOf, type Digest } from '#core';
 
 export const statementType = 'https://in-toto.io/Statement/v1';
 
@@ -27,21 +27,17 @@ export function makeStatement(statement: Statement): Buffer {
   return canonicalJson({ _type: statementType, ...statement });
 }
 
+/** In bytes. The log's API takes less; what came another way is not read past it. */
+const largestStatement = 64 << 20;
+
 /**
  * Reads a statement that Cairn or its people wrote: the payload must be canonical JSON, so that no two readers of one signed
  * text can see two different statements (an attacker's duplicate key, for example).
  */
 export function parseStatement(payload: Uint8Array): Statement {
-  const text = Buffer.from(payload);
-  let value: unknown;
-  try {
-    value = JSON.parse(text.toString('utf8'));
-  } catch (cause) {
-    throw new CairnError('malformed-document', 'the statement is not JSON', { cause });
-  }
-  if (!canonicalJson(value).equals(text)) throw new CairnError('malformed-document', 'the statement is not canonical JSON (RFC 8785)');
+  const value = parseCanonicalJson(payload, 'the statement', largestStatement);
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new CairnError('malformed-document', `not an in-toto statement: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `not an in-toto statement: ${problemsOf(parsed.error)}`);
   const { subject, predicateType, predicate } = parsed.data;
   return Object.freeze({ subject, predicateType, predicate });
 }

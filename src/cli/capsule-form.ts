@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parsePredicate, predicateTypes, type Statement } from '#attest';
-import { CairnError, isDigest, verificationFailed, type Digest, type Reason } from '#core';
+import { CairnError, isDigest, problemsOf, verificationFailed, type Digest, type Reason } from '#core';
 
 // What stands where in a capsule. Names follow from contents: who checks one makes each name again, so that no file can pass for another.
 
@@ -86,7 +86,7 @@ export function keyPath(name: string): string {
 /** @throws CairnError `capsule-damaged` */
 export function readAbout(value: unknown): CapsuleAbout {
   const parsed = about.safeParse(value);
-  if (!parsed.success) throw damaged(`its manifest is not one of a capsule: ${z.prettifyError(parsed.error).slice(0, 300)}`);
+  if (!parsed.success) throw damaged(`its manifest is not one of a capsule: ${problemsOf(parsed.error)}`);
   return parsed.data;
 }
 

@@ -8,5 +8,6 @@ export { asCairnError, CairnError, errorCodes, exitCodeOf, type ErrorCode, type 
 export { noFaults, type Faults } from './faults.ts';
 export { Mutex } from './mutex.ts';
 export { nearestName } from './nearest.ts';
+export { problemsOf } from './problems.ts';
 export { malformed, verificationFailed, type Reason } from './reasons.ts';
 export { parseStrictJson } from './strict-json.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CairnError, malformed, parseCanonicalJson, type Reason } from '#core';
+import { CairnError, malformed, parseCanonicalJson, problemsOf, type Reason } from '#core';
 import { algorithms, parseNote, type Note } from './note.ts';
 import type { LogVerifier } from './checkpoint.ts';
 import { cosignedAt } from './cosignature.ts';
@@ -47,7 +47,7 @@ export function makeEvidence(found: Omit<LogEvidence, 'kind' | 'version'>): LogE
 /** It may come by mail, from whoever wants a log to look bad. @throws CairnError `malformed-document` */
 export function parseEvidence(bytes: Uint8Array): LogEvidence {
   const parsed = form.safeParse(parseCanonicalJson(bytes, 'the evidence', mostEvidenceBytes));
-  if (!parsed.success) throw malformed('evidence-malformed', `evidence: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw malformed('evidence-malformed', `evidence: ${problemsOf(parsed.error)}`);
   return Object.freeze(parsed.data);
 }
 

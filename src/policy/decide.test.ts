@@ -131,3 +131,13 @@ test('a policy in which two people share a key is refused, and the digest of a p
   assert.deepEqual(parsePolicy(canonicalJson(policy)), policy);
   assert.equal(policyDigest(policy), 'sha256:c66fa3f5b5a877eae45ae33e8eb6aedeea8a768f8b92777cbbe0c756531f0d64');
 });
+
+test('a policy in which one key is spelled in two ways, or whose lists are endless, is refused at once', () => {
+  const plain = 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzELrIytVgJnbRlM4mZagHnMTqWnAG2m8pRSwRkre8ASlC1CL7uS5j57nM1QcD6YB38TabrKQ4UVi2HvQhuh+Eg==';
+  const people = [{ ...policy.people[0], keys: [plain] }, { ...policy.people[1], keys: [plain.replace('Eg==', 'Eh==')] }];
+  assert.deepEqual(Buffer.from(plain, 'base64'), Buffer.from(plain.replace('Eg==', 'Eh=='), 'base64'));
+  assert.throws(() => parsePolicy(canonicalJson({ ...policy, people })), { code: 'malformed-document', message: /plain base64/ });
+  const began = performance.now();
+  assert.throws(() => parsePolicy(canonicalJson({ ...policy, quorum: Array.from({ length: 300_000 }, () => ({})) })), { code: 'malformed-document', message: /64/ });
+  assert.ok(performance.now() - began < 2000);
+});

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, type Digest } from '#core';
+import { spki } from '#attest';
+import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, problemsOf, type Digest } from '#core';
 import { requireFreeze } from './freezes.ts';
 import { witnessKeys } from './witnesses.ts';
 
@@ -7,17 +8,16 @@ const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 /** A role is whatever the policy calls it; `cairn init` begins with builder, developer, security and release. */
 const role = name;
 const timestamp = z.iso.datetime();
-const spki = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/);
 
 const person = z.strictObject({
   name,
-  roles: z.array(role).min(1),
+  roles: z.array(role).min(1).max(64),
   /** base64 SPKI of the person's keys. A person with two keys is still one person. */
-  keys: z.array(spki),
+  keys: z.array(spki).max(64),
   /** By key: from when until when it may sign, by the log's time, both ends included. A key that is not here has no end. */
   validity: z.record(spki, z.strictObject({ from: timestamp.optional(), until: timestamp.optional() })).optional(),
   /** OpenID Connect identities, as a Fulcio certificate carries them: both compared to the letter. */
-  identities: z.array(z.strictObject({ issuer: z.url(), subject: z.string().min(1).max(2048) })).min(1).optional(),
+  identities: z.array(z.strictObject({ issuer: z.url(), subject: z.string().min(1).max(2048) })).min(1).max(64).optional(),
   /** A machine builds and tests; it never counts as one of the people of a threshold. */
   machine: z.literal(true).optional(),
 });
@@ -50,8 +50,8 @@ const rule = z.discriminatedUnion('kind', [
 /** A time in which nothing is promoted; rollbacks go through. RFC 5545: `rule` is an RRULE from `start` (local, in `zone`) on. */
 const freeze = z.strictObject({ name, start: z.string().regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$/), minutes: z.int().positive().max(527_040), rule: z.string().max(512).optional(), zone: z.string().max(64), reason: z.string().max(1024).optional() });
 const environment = z.strictObject({
-  name, promote: role, rollback: role, rules: z.array(rule).min(1),
-  freezes: z.array(freeze).min(1).optional(),
+  name, promote: role, rollback: role, rules: z.array(rule).min(1).max(64),
+  freezes: z.array(freeze).min(1).max(64).optional(),
   /** Who may break the glass here, how many people it takes, and the longest that it may last. Absent: nobody. */
   breakGlass: z.strictObject({ role, threshold: z.int().positive(), hours: z.number().positive().max(168) }).optional(),
 });
@@ -59,14 +59,14 @@ const witness = z.strictObject({ name: z.string().regex(/^[^\s+]{1,255}$/), key:
 export const policySchema = z.strictObject({
   kind: z.literal('policy'),
   version: z.int().positive(),
-  people: z.array(person).min(1),
-  environments: z.array(environment).min(1),
+  people: z.array(person).min(1).max(1000),
+  environments: z.array(environment).min(1).max(64),
   /** How many distinct people of each role must sign the next version. Nobody fills two places. */
-  quorum: z.array(z.strictObject({ role, threshold: z.int().positive() })).min(1),
+  quorum: z.array(z.strictObject({ role, threshold: z.int().positive() })).min(1).max(64),
   /** Digest of the version before; in every version but the first. */
   previous: z.custom<Digest>(isDigest).optional(),
   /** Roles that may revoke; absent: security and release. */
-  revoke: z.array(role).min(1).optional(),
+  revoke: z.array(role).min(1).max(64).optional(),
   /** Witnesses of the log, by C2SP verifier key (`name+hex+base64`). */
   witnesses: z.array(witness).min(1).max(32).optional(),
 });
@@ -81,7 +81,7 @@ export type Rule = z.infer<typeof rule>;
 /** @throws CairnError `malformed-document`: not canonical, unknown keys, two people of one name, a key that two people share. */
 export function parsePolicy(bytes: Uint8Array): Policy {
   const parsed = policySchema.safeParse(parseCanonicalJson(bytes, 'the policy', 1 << 20));
-  if (!parsed.success) throw new CairnError('malformed-document', `policy: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `policy: ${problemsOf(parsed.error)}`);
   const policy = parsed.data;
   requireDistinct('two people are called', policy.people.map((one) => one.name));
   // One key for two people would let one person count twice.

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, type Digest } from '#core';
+import { CairnError, canonicalJson, digestOf, isDigest, parseCanonicalJson, problemsOf, type Digest } from '#core';
 import { emptyDescriptor, mediaTypes, type Descriptor, type ImageIndex, type ImageManifest } from '#oci';
 
 export const releaseArtifactType = 'application/vnd.cairn.release.v1+json';
@@ -53,7 +53,7 @@ export type ReleaseDocument = Readonly<z.infer<typeof schema>>;
 /** @throws CairnError `malformed-document`: not canonical, unknown keys, or not a release. */
 export function parseReleaseDocument(bytes: Uint8Array): ReleaseDocument {
   const parsed = schema.safeParse(parseCanonicalJson(bytes, 'the release document'));
-  if (!parsed.success) throw new CairnError('malformed-document', `release document: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `release document: ${problemsOf(parsed.error)}`);
   return Object.freeze(parsed.data);
 }
 

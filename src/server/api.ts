@@ -1,11 +1,12 @@
-import { createPublicKey, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { Hono, type Context } from 'hono';
 import { z } from 'zod';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
-import { asCairnError, CairnError, parseDigest, sha256, type CairnError as Failure } from '#core';
+import { asCairnError, CairnError, parseDigest, problemsOf, sha256, type CairnError as Failure } from '#core';
 import type { OpenLedger } from '#ledger';
 import { environmentOf, policyDigest } from '#policy';
 import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
+import { publicKeyFrom } from '#sign';
 import { isLocal } from './local.ts';
 import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
@@ -164,8 +165,7 @@ function requireToken(context: Context, token: string): void {
 async function readSigned(context: Context): Promise<SignedStatement> {
   const { envelope: value, key } = read(signedBody, await body(context));
   const envelope = parseEnvelope(value);
-  const publicKey = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' });
-  if (!verifyEnvelope(envelope, publicKey)) throw new CairnError('verification-failed', 'the signature does not belong to the statement');
+  if (!verifyEnvelope(envelope, publicKeyFrom(key, 'ecdsa'))) throw new CairnError('verification-failed', 'the signature does not belong to the statement');
   return { envelope, key };
 }
 
@@ -192,7 +192,7 @@ async function body(context: Context): Promise<unknown> {
 
 function read<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new CairnError('malformed-document', `the request is malformed: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `the request is malformed: ${problemsOf(parsed.error)}`);
   return parsed.data;
 }
 

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
-import { CairnError, sha256 } from '#core';
+import { CairnError, malformed, sha256 } from '#core';
 
 /** `ecdsa`: P-256 with SHA-256, DER signatures (people and statements). `ed25519`: the log's checkpoints. */
 export type KeyKind = 'ecdsa' | 'ed25519';
@@ -30,6 +30,21 @@ export function generateSigner(kind: KeyKind): Signer {
   const options = { privateKeyEncoding: { type: 'pkcs8', format: 'der' }, publicKeyEncoding: { type: 'spki', format: 'der' } } as const;
   const pair = kind === 'ecdsa' ? generateKeyPairSync('ec', { namedCurve: 'P-256', ...options }) : generateKeyPairSync('ed25519', options);
   return signerFrom(createPrivateKey({ key: pair.privateKey, format: 'der', type: 'pkcs8' }));
+}
+
+/**
+ * The public key of a base64 SPKI that others gave, of the kind that is asked for: another curve or RSA would be checked by other rules.
+ * @throws CairnError `malformed-document`: `unsupported-key`
+ */
+export function publicKeyFrom(spki: string, kind: KeyKind): KeyObject {
+  let key: KeyObject | undefined;
+  try {
+    key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw malformed('unsupported-key', `${spki.slice(0, 20)} is no public key`, { cause });
+  }
+  if (kindOf(key) !== kind) throw malformed('unsupported-key', `a key for ${kindOf(key)} cannot be used where one for ${kind} is needed`);
+  return key;
 }
 
 /** SubjectPublicKeyInfo, DER. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { bundleLimit } from '#attest';
-import { malformed, parseStrictJson } from '#core';
+import { malformed, parseStrictJson, problemsOf } from '#core';
 import { bytes, decimal } from './protojson.ts';
 
 const versions: Readonly<Record<string, 1 | 2 | 3>> = {
@@ -66,7 +66,7 @@ export function parseForeignBundle(text: Uint8Array): ForeignBundle {
   const version = Object.hasOwn(versions, mediaType) ? versions[mediaType] : undefined;
   if (version === undefined) throw malformed('bundle-version', `the bundle is of the unknown version ${JSON.stringify(mediaType.slice(0, 100))}`, { fix: `Known are ${Object.keys(versions).join(', ')}` });
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw refuse(z.prettifyError(parsed.error).slice(0, 500));
+  if (!parsed.success) throw refuse(problemsOf(parsed.error));
   const { verificationMaterial: material, messageSignature, dsseEnvelope } = parsed.data;
   if ((messageSignature === undefined) === (dsseEnvelope === undefined)) throw refuse('it needs either a message signature or an envelope');
   return Object.freeze({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { bundleLimit, type Statement } from '#attest';
-import { malformed, parseStrictJson } from '#core';
+import { malformed, parseStrictJson, problemsOf } from '#core';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const schema = z.looseObject({
@@ -19,7 +19,7 @@ const schema = z.looseObject({
 export function parseForeignStatement(payloadType: string, payload: Uint8Array): Statement {
   if (payloadType !== 'application/vnd.in-toto+json') throw malformed('payload-type', `the envelope holds ${payloadType.slice(0, 100)}, not an in-toto statement`);
   const parsed = schema.safeParse(parseStrictJson(payload, 'the statement', bundleLimit));
-  if (!parsed.success) throw malformed('statement-malformed', `not an in-toto statement: ${z.prettifyError(parsed.error).slice(0, 500)}`);
+  if (!parsed.success) throw malformed('statement-malformed', `not an in-toto statement: ${problemsOf(parsed.error)}`);
   const { subject, predicateType, predicate } = parsed.data;
   const subjects = subject.flatMap(({ name = '', digest: { sha256 } }) => (sha256 === undefined ? [] : [{ name, digest: { sha256 } }]));
   if (subjects.length === 0) throw malformed('statement-malformed', 'the statement is about nothing that has a sha256 digest');

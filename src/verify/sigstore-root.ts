@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { digestOf, malformed, parseStrictJson, type Digest } from '#core';
+import { digestOf, malformed, parseStrictJson, problemsOf, type Digest } from '#core';
 import { spkiOf } from '#sign';
 import { bytes, validity } from './protojson.ts';
 
@@ -64,7 +64,7 @@ export interface SigstoreRoot {
 export function parseSigstoreRoot(text: Uint8Array): SigstoreRoot {
   const json = parseStrictJson(text, 'the trusted root', 1 << 20);
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw malformed('root-malformed', `not a Sigstore TrustedRoot: ${z.prettifyError(parsed.error).slice(0, 500)}`);
+  if (!parsed.success) throw malformed('root-malformed', `not a Sigstore TrustedRoot: ${problemsOf(parsed.error)}`);
   const { tlogs, ctlogs, certificateAuthorities, timestampAuthorities } = parsed.data;
   for (const one of ctlogs) keyOf(one);
   const nameOf = ({ uri, subject }: z.infer<typeof authority>) => uri ?? [subject?.organization, subject?.commonName].filter((part) => part !== undefined).join(' ');

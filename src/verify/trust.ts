@@ -1,13 +1,12 @@
-import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
-import { parseEnvelope, parsePredicate, parseStatement, payloadOf, subjectDigests, verifyEnvelope, type Envelope } from '#attest';
-import { CairnError, canonicalJson, digestOf, isDigest, parseStrictJson, verificationFailed, type Digest } from '#core';
+import { parseEnvelope, parsePredicate, parseStatement, payloadOf, spki, subjectDigests, verifyEnvelope, type Envelope } from '#attest';
+import { CairnError, canonicalJson, digestOf, isDigest, parseStrictJson, problemsOf, verificationFailed, type Digest } from '#core';
 import type { LogVerifier } from '#log';
+import { publicKeyFrom } from '#sign';
 
 // cairn.trust.json: what a clone needs to believe nothing but mathematics. Version 1 is taken on first use, from the
 // repository; each later version must be signed by a threshold of the rotation keys of the version before (as TUF's root is).
 
-const spki = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/);
 const body = z.strictObject({
   kind: z.literal('trust'),
   version: z.int().positive(),
@@ -15,10 +14,12 @@ const body = z.strictObject({
   since: z.iso.datetime(),
   keys: z.strictObject({ log: spki, time: spki, record: spki, admit: z.record(z.string(), spki) }),
   policy: z.custom<Digest>(isDigest),
-  rotation: z.strictObject({ threshold: z.int().positive(), keys: z.array(spki).min(1) }),
+  rotation: z.strictObject({ threshold: z.int().positive(), keys: z.array(spki).min(1).max(64) }),
   recovery: spki.nullable(),
 });
-const file = z.strictObject({ genesis: body, rotations: z.array(z.unknown()) });
+/** More than two centuries of a rotation a quarter. */
+const mostRotations = 1000;
+const file = z.strictObject({ genesis: body, rotations: z.array(z.array(z.unknown()).max(64)).max(mostRotations) });
 
 export type Trust = Readonly<z.infer<typeof body>>;
 export interface TrustFile {
@@ -28,7 +29,7 @@ export interface TrustFile {
 
 export function trustBody(value: unknown): Trust {
   const parsed = body.safeParse(value);
-  if (!parsed.success) throw new CairnError('malformed-document', `trust: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new CairnError('malformed-document', `trust: ${problemsOf(parsed.error)}`);
   return Object.freeze(parsed.data);
 }
 
@@ -37,9 +38,15 @@ export function trustDigest(trust: Trust): Digest {
 }
 
 export function parseTrustFile(bytes: Uint8Array): TrustFile {
-  const parsed = file.safeParse(parseStrictJson(bytes, 'cairn.trust.json'));
-  if (!parsed.success) throw new CairnError('malformed-document', `cairn.trust.json: ${z.prettifyError(parsed.error)}`);
-  const rotations = parsed.data.rotations.map((group) => z.array(z.unknown()).parse(group).map(parseEnvelope));
+  let value: unknown;
+  try {
+    value = parseStrictJson(bytes, 'cairn.trust.json');
+  } catch (cause) {
+    throw new CairnError('malformed-document', (cause as Error).message, { cause, fix: 'git checkout -- cairn.trust.json', context: (cause as CairnError).context });
+  }
+  const parsed = file.safeParse(value);
+  if (!parsed.success) throw new CairnError('malformed-document', `cairn.trust.json: ${problemsOf(parsed.error)}`);
+  const rotations = parsed.data.rotations.map((group) => group.map(parseEnvelope));
   return { genesis: trustBody(parsed.data.genesis), rotations };
 }
 
@@ -63,8 +70,7 @@ export function requireChain(known: Digest, trustFile: TrustFile): Trust {
 }
 
 export function verifierOf(trust: Trust): LogVerifier {
-  const key = (text: string) => createPublicKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'spki' });
-  return { origin: trust.origin, log: key(trust.keys.log), time: key(trust.keys.time) };
+  return { origin: trust.origin, log: publicKeyFrom(trust.keys.log, 'ed25519'), time: publicKeyFrom(trust.keys.time, 'ed25519') };
 }
 
 function walk(trustFile: TrustFile): Trust[] {
@@ -83,7 +89,7 @@ function rotate(before: Trust, envelopes: readonly Envelope[]): Trust {
   const next = trustBody(parsePredicate('trust', statement));
   if (!subjectDigests(statement).includes(trustDigest(next))) throw refuse('its subject is not the digest of the new version');
   if (next.version !== before.version + 1 || next.origin !== before.origin) throw refuse('it does not follow version and origin');
-  const signed = (key: string) => envelopes.some((one) => verifyEnvelope(one, createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })));
+  const signed = (key: string) => envelopes.some((one) => verifyEnvelope(one, publicKeyFrom(key, 'ecdsa')));
   const count = new Set(before.rotation.keys).size === before.rotation.keys.length ? before.rotation.keys.filter(signed).length : 0;
   const recovered = before.recovery !== null && signed(before.recovery);
   if (count < before.rotation.threshold && !recovered) throw refuse(`${count} of ${before.rotation.threshold} signatures hold`);

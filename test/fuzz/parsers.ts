@@ -1,0 +1,6 @@
+import type { Parser } from './engine.ts';
+import { reportParsers } from './report-parsers.ts';
+import { trustParsers } from './trust-parsers.ts';
+
+/** Every parser at a boundary, by name. */
+export const parsers: readonly Parser[] = [...trustParsers, ...reportParsers];
