@@ -48,6 +48,17 @@ const routes = {
     },
     loader: () => import('./witness.ts').then((module) => module.witness),
   }),
+  trust: buildRouteMap({
+    docs: { brief: 'Whose certificates, logs and timestamps are believed about keyless signatures' },
+    routes: {
+      show: buildCommand({ docs: { brief: 'Show them, with their validity' }, parameters: { flags: json }, loader: () => import('./trust-root.ts').then((module) => module.showRoots) }),
+      root: buildCommand({
+        docs: { brief: 'Believe those of a TrustedRoot file, in the place of those before' },
+        parameters: { flags: json, positional: { kind: 'tuple', parameters: [{ brief: 'trusted_root.json, or what gh attestation trusted-root prints', placeholder: 'file', parse: String }] } },
+        loader: () => import('./trust-root.ts').then((module) => module.putRoot),
+      }),
+    },
+  }),
   ...movingRoutes,
   ...governingRoutes,
   ...lookingRoutes,

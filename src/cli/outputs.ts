@@ -53,6 +53,11 @@ const place = z.object({
   instances: z.object({ healthy: count, all: count, restarts: count }).nullable(),
   counts: z.object({ requests: count, errors: count }).nullable(),
 });
+const believed = z.array(z.object({ name: text, from: text, until: text.nullable() }));
+const trustRoots = z.object({
+  from: z.enum(['seed', 'home']), path: text.nullable(), replaced: z.array(digest).meta({ description: 'Of the roots before' }),
+  roots: z.array(z.object({ digest, logs: z.array(z.object({ name: text, id: text, from: text, until: text.nullable() })), certificateAuthorities: believed, certificateLogs: believed, timestampAuthorities: believed })),
+});
 const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text, owner: text.nullable(), resolution: text.nullable(), resolvedBy: text.nullable() });
 const resolution = z.object({ incident: count, action: z.enum(['own', 'resolve']), owner: text, resolution: text.nullable() });
 const debt = z.object({
@@ -111,6 +116,8 @@ export const outputs = {
       id: text, aliases: z.array(text), package: text, severity: z.enum(['none', 'low', 'medium', 'high', 'critical', 'unknown']), score: z.number().nullable(), fixed: text.nullable(),
     })),
   }),
+  'trust-show': trustRoots,
+  'trust-root': trustRoots,
   'key-new': z.object({ name: text, path: text, publicKey: text, key: text }),
   'key-list': z.array(z.object({ name: text, path: text, key: text, fingerprint: digest, mine: z.boolean() })),
   release: z.object({

@@ -1,6 +1,6 @@
 import { verify, type KeyObject } from 'node:crypto';
 import { pae, type Statement } from '#attest';
-import { digestOf, sha256, verificationFailed, type CairnError, type Digest, type Reason } from '#core';
+import { asCairnError, digestOf, sha256, verificationFailed, type CairnError, type Digest, type Reason } from '#core';
 import type { LogVerifier } from '#log';
 import { isSelfIssued, readLeaf, type Leaf } from './certificate.ts';
 import { parseForeignBundle, type ForeignBundle } from './foreign-bundle.ts';
@@ -32,6 +32,8 @@ export interface ForeignVerified {
     | { readonly kind: 'signature'; readonly digest: Digest };
   /** Seconds since 1970, oldest first: times at which the signature provably existed, by timestamp authorities and logs. */
   readonly times: readonly number[];
+  /** Whose word this is: digest of the root. */
+  readonly root: Digest;
   /** The first log that holds it; null where the root knows no log (GitHub's own). */
   readonly log: { /** base64 of the log's id. */ readonly logId: string; readonly index: number; readonly isOurs: boolean } | null;
 }
@@ -62,9 +64,31 @@ export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): Forei
       ? { kind: 'signature', digest: `sha256:${bundle.content.digest.toString('hex')}` }
       : { kind: 'statement', statement: parseForeignStatement(bundle.content.payloadType, bundle.content.payload), payloadDigest: digestOf(bundle.content.payload) },
     times: [...stamps, ...logged.flatMap(({ time }) => (time === null ? [] : [time]))].toSorted((a, b) => a - b),
+    root: options.root.digest,
     log: first === undefined ? null : { logId: first.log.id.toString('base64'), index: first.index, isOurs: first.isOurs },
   };
   return Object.freeze(verified);
+}
+
+/** Roots that may be meant by a bundle of another instance than this one's. */
+const elsewhere: ReadonlySet<unknown> = new Set<Reason>(['log-unknown', 'log-entry-missing', 'certificate-untrusted', 'timestamp-invalid']);
+
+/**
+ * The same against several roots, each by itself: the first that believes the bundle counts.
+ * @throws CairnError what the root says that knows most about it
+ */
+export function verifyForeignByAny(bytes: Uint8Array, roots: readonly SigstoreRoot[], options: Omit<ForeignOptions, 'root'>): ForeignVerified {
+  let refusal: CairnError | undefined;
+  for (const root of roots) {
+    try {
+      return verifyForeign(bytes, { ...options, root });
+    } catch (thrown) {
+      const error = asCairnError(thrown);
+      if (!elsewhere.has(error.context['reason'])) throw error;
+      refusal = error;
+    }
+  }
+  throw refusal ?? refuse('log-unknown', 'no root is known here');
 }
 
 type SignerOf = { readonly kind: 'certificate'; readonly leaf: Leaf } | { readonly kind: 'key'; readonly known: KnownKey };

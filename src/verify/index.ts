@@ -1,7 +1,7 @@
 // verify: from a bundle, a trust root and nothing else to a statement that was signed and logged.
 export { verifyBundle, type Verified, type VerifyOptions } from './bundle.ts';
-export { verifyForeign, type ForeignOptions, type ForeignSigner, type ForeignVerified } from './foreign.ts';
+export { verifyForeign, verifyForeignByAny, type ForeignOptions, type ForeignSigner, type ForeignVerified } from './foreign.ts';
 export { requireIdentity, requirePredicate, requireSubject } from './requirements.ts';
 export { seedRoot } from './seed-root.ts';
-export { parseSigstoreRoot, type SigstoreRoot } from './sigstore-root.ts';
+export { parseSigstoreRoot, parseSigstoreRoots, type SigstoreRoot } from './sigstore-root.ts';
 export { currentTrust, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';

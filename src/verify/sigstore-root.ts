@@ -46,7 +46,7 @@ export interface RootLog {
 /** A TrustedRoot (sigstore/protobuf-specs: protos/sigstore_trustroot.proto), read and checked. */
 export interface SigstoreRoot {
   readonly kind: 'sigstore-root';
-  /** Of the file's bytes. */
+  /** Of its text. */
   readonly digest: Digest;
   /** As it was read, for the library. */
   readonly json: unknown;
@@ -81,6 +81,16 @@ export function parseSigstoreRoot(text: Uint8Array): SigstoreRoot {
     authorities: certificateAuthorities.map((one) => ({ name: nameOf(one), ...bounds(one.validFor) })),
     timestampAuthorities: timestampAuthorities.map((one) => ({ name: nameOf(one), certificate: one.certChain.certificates[0]?.rawBytes ?? Buffer.alloc(0), ...bounds(one.validFor) })),
   });
+}
+
+/**
+ * Reads one TrustedRoot, or several, one a line, as `gh attestation trusted-root` prints them: the public-good instance's and GitHub's.
+ * They stay apart: what one of them lacks is not lent by another.
+ */
+export function parseSigstoreRoots(text: Uint8Array): readonly SigstoreRoot[] {
+  const lines = text.byteLength > 4 << 20 ? [] : Buffer.from(text).toString('utf8').split('\n').filter((line) => line.trim() !== '');
+  if (lines.length < 2 || lines.length > 16 || !lines.every((line) => line.startsWith('{') && line.trimEnd().endsWith('}'))) return [parseSigstoreRoot(text)];
+  return lines.map((line) => parseSigstoreRoot(Buffer.from(line)));
 }
 
 function bounds({ start, end }: z.infer<typeof validity>): { from: number; until: number } {
