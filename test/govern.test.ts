@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { predicateTypes, subjectOf, type RuleResult } from '#attest';
+import { parsePredicate, predicateTypes, subjectOf, type RuleResult } from '#attest';
 import { CairnError, type Digest } from '#core';
 import { application, governed, governedPolicy, keyOf, nonce, revocation, signedBy, type World } from './support/governed.ts';
 
@@ -102,8 +102,8 @@ test('broken glass lets one promotion past the rules that failed, and the verdic
   const moved = await world.promote(one, 'production');
   assert.deepEqual(moved.debts.map(({ rule, waived }) => [rule, waived]), [['tests', true]]);
   const verdict = await world.ledger.verdictOf(moved.operation);
-  const { rules } = (verdict?.statement.predicate as { 'https://cairn.internal/verdict/v1': { rules: RuleResult[] } })['https://cairn.internal/verdict/v1'];
-  const glass = rules.find(({ rule }) => rule === 'break-glass');
+  assert.ok(verdict);
+  const glass = parsePredicate('verdict', verdict.statement)['https://cairn.internal/verdict/v1'].rules.find(({ rule }) => rule === 'break-glass');
   assert.deepEqual([glass?.passed, glass?.found, glass?.evidence], [true, 'bob: customers cannot pay; past tests', [envelope]]);
 });
 
