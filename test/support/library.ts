@@ -10,12 +10,13 @@ import { canonicalJson, digestOf, noFaults, type Clock, type Digest } from '#cor
 import { allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
-import { policyDigest } from '#policy';
+import { policyDigest, type Policy } from '#policy';
 import { delivery, makeRelease, type Moved, type SignedStatement } from '#release';
-import { signingConfig, trustedRoot, type LogVerifier } from '#log';
+import { logNoteKeys, signingConfig, trustedRoot, type LogVerifier } from '#log';
 import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
+import { startWitnessing } from '#witness';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
 import { memoryGateway } from './memory-gateway.ts';
 import { assertPublished } from './schema.ts';
@@ -73,7 +74,7 @@ export function sign(statement: Statement, signer: Signer): SignedStatement {
 }
 
 /** Home, ledger, registry and control server. */
-async function openServer(t: TestContext, folder: string) {
+async function openServer(t: TestContext, folder: string, adapt: (genesis: Policy) => Policy) {
   const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
   const environments = [{ name: 'staging', port: 1 }, { name: 'production', port: 2 }];
   const { paths, settings } = await createHome(join(folder, 'home'), { host: '127.0.0.1', port: 0, environments, since: '2026-01-01T00:00:00Z' });
@@ -83,7 +84,7 @@ async function openServer(t: TestContext, folder: string) {
   const names = environments.map(({ name }) => name);
   const keys = await loadServerKeys(paths.keys, names);
   const person = await personPublicKey(paths.people, user);
-  const policy = genesisPolicy({ people: [{ name: user, roles: [...allRoles], keys: [person] }], environments: names, tests: true, soakMinutes: 0 });
+  const policy = adapt(genesisPolicy({ people: [{ name: user, roles: [...allRoles], keys: [person] }], environments: names, tests: true, soakMinutes: 0 }));
   const trust = genesisTrust(settings, keys, policy, { key: person, recovery: await personPublicKey(paths.people, 'recovery') });
   const ledger = await openLedger({ path: paths.ledger, keys: { origin, log: keys.log, time: keys.time }, record: keys.record, clock, faults: noFaults });
   await ledger.commit([
@@ -99,18 +100,21 @@ async function openServer(t: TestContext, folder: string) {
   const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
   const { gateway, state } = memoryGateway();
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
+  const witnessing = await startWitnessing({ witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: logNoteKeys(log), folder: paths.witnessed, report: () => {} });
+  ledger.onCheckpoint(() => witnessing.nudge());
   const moves = delivery({
-    ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
+    witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
     report: () => {},
   });
   const reader = await openReader(paths.ledger);
   const info = { version: '0', origin, environments: environments.map(({ name, port }) => ({ name, url: `http://127.0.0.1:${port}` })) };
   const server = await startServer({
-    ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
+    witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
     sigstore: (at) => ({ trustedRoot: JSON.stringify(trustedRoot(log, settings.since)), signingConfig: JSON.stringify(signingConfig(at, settings.since)) }),
   });
   t.after(async () => {
     await server.close();
+    await witnessing.close();
     await reader.close();
     await ledger.close();
   });
@@ -119,9 +123,10 @@ async function openServer(t: TestContext, folder: string) {
   return { home, trust, ledger, log, store, repositories, moves, signer };
 }
 
-export async function library(t: TestContext): Promise<Library> {
+/** @param adapt changes the first policy before anybody sees it */
+export async function library(t: TestContext, adapt: (genesis: Policy) => Policy = (genesis) => genesis): Promise<Library> {
   const folder = await mkdtemp('/tmp/cairn-l-');
-  const { home, trust, ledger, log, store, repositories, moves, signer } = await openServer(t, folder);
+  const { home, trust, ledger, log, store, repositories, moves, signer } = await openServer(t, folder, adapt);
   t.after(() => rm(folder, { recursive: true, force: true }));
   const { origin } = home.settings;
   const url = `http://127.0.0.1:${home.settings.port}`;
