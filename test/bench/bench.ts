@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { decide } from './decide.ts';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
 import { rollback } from './rollback.ts';
@@ -21,6 +22,7 @@ export interface Report {
 type Benchmark = (count: number, say: (line: string) => void) => Promise<Report>;
 
 const benchmarks: Readonly<Record<string, { readonly run: Benchmark; readonly count: number }>> = {
+  decide: { run: decide, count: 1000 },
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
   rollback: { run: rollback, count: 200 },

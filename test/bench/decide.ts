@@ -1,0 +1,73 @@
+import { digestOf } from '#core';
+import { predicateTypes, subjectOf } from '#attest';
+import { Decisions, type Asking } from '../../src/release/decisions.ts';
+import { application, governed, governedPolicy } from '../support/governed.ts';
+import type { Report } from './bench.ts';
+
+// One decision about a release with ten statements: from the cache; decided anew from evidence that is read from the ledger and compared
+// with what was proven before; and with nothing proven yet, as after a start. In process, over the ledger's own file.
+
+const statements = 10;
+const targets = { cached: 1, uncached: 15 };
+const packages = 200;
+
+export async function decide(count: number, say: (line: string) => void): Promise<Report> {
+  const closing: (() => unknown)[] = [];
+  const rules = governedPolicy().environments[1]?.rules ?? [];
+  const world = await governed({ after: (done) => void closing.push(done as () => unknown) }, governedPolicy({
+    rules: [...rules, { kind: 'sbom', blocksRollback: true }, { kind: 'approvals', role: 'security', threshold: 1, blocksRollback: false }, { kind: 'soak', environment: 'staging', minutes: 0, blocksRollback: false }],
+    freezes: [{ name: 'weekend', start: '2026-01-03T00:00', minutes: 2880, rule: 'FREQ=WEEKLY;BYDAY=SA', zone: 'Europe/Berlin' }],
+  }));
+  try {
+    const release = await world.release('one', { packages: Array.from({ length: packages }, (_, at) => `pkg:npm/package-${at}@1.${at}.0`) });
+    for (let at = 3; at < statements; at++) {
+      const predicate = { application, environment: 'production', by: 'sue', expires: '2027-01-01T00:00:00Z', reason: `approval ${at}` };
+      await world.say('sue', { predicateType: predicateTypes.approval, subject: [subjectOf(application, release)], predicate });
+    }
+    await world.promote(release, 'staging');
+    const question: Asking = {
+      release, content: digestOf('content'), environment: 'production', direction: 'promote', by: 'ada', schema: null, timeline: await world.ledger.timeline(application, 'production'), document: await world.document(release),
+    };
+    const warm = new Decisions(world.options);
+    const { decision, evidence } = await warm.decide(question);
+    if (!decision.passed || evidence.statements.length !== statements) throw new Error(`it weighs ${evidence.statements.length} statements, and ${decision.passed ? 'lets it in' : 'does not let it in'}`);
+    say(`${count} decisions each`);
+    const cached = await times(count * 10, () => warm.decide(question), ({ cached: from }) => from);
+    const uncached = await times(count, () => {
+      warm.clear();
+      return warm.decide(question, { fresh: true });
+    }, ({ cached: from }) => !from);
+    const cold = await times(Math.max(20, Math.floor(count / 10)), () => new Decisions(world.options).decide(question), ({ cached: from }) => !from);
+    const row = (name: string, all: readonly number[], target: number | null) => [name, String(all.length), ms(at(all, 0.5)), ms(at(all, 0.99)), ms(at(all, 1)), target === null ? '' : `p99 < ${target} ms`];
+    const missed = [
+      ...(at(cached, 0.99) < targets.cached ? [] : [`from the cache: p99 ${ms(at(cached, 0.99))}, at most ${targets.cached} ms`]),
+      ...(at(uncached, 0.99) < targets.uncached ? [] : [`decided anew: p99 ${ms(at(uncached, 0.99))}, at most ${targets.uncached} ms`]),
+    ];
+    return {
+      title: `One decision: ${statements} statements, a bill of ${packages} packages, ${rules.length + 3} rules and a freeze`,
+      tables: [{ columns: ['decision', 'of', 'p50', 'p99', 'worst', 'target'], rows: [row('from the cache', cached, targets.cached), row('decided anew, statements proven before', uncached, targets.uncached), row('nothing proven yet', cold, null)] }],
+      missed,
+    };
+  } finally {
+    for (const close of closing) await close();
+  }
+}
+
+async function times<T>(count: number, work: () => Promise<T>, right: (result: T) => boolean): Promise<number[]> {
+  const all: number[] = [];
+  for (let done = 0; done < count; done++) {
+    const start = performance.now();
+    const result = await work();
+    all.push(performance.now() - start);
+    if (!right(result)) throw new Error('it was not decided in the way that is measured');
+  }
+  return all.toSorted((a, b) => a - b);
+}
+
+function at(sorted: readonly number[], quantile: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? Number.NaN;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(value < 1 ? 3 : 2)} ms`;
+}
