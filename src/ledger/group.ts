@@ -1,6 +1,7 @@
 import { CairnError, type Digest } from '#core';
 import type { RekorEntry } from '#log';
 import type { Expectation } from '#release';
+import type { Signer } from '#sign';
 import { Draft, type Appender, type Incoming } from './append.ts';
 import { fold, type Entry } from './fold.ts';
 import type { Database } from './schema.ts';
@@ -24,6 +25,13 @@ interface Call<T> {
 interface StatementCall extends Call<Written[]> {
   readonly statements: readonly Incoming[];
   readonly expect: Expectation | undefined;
+  readonly rotation?: Rotation;
+}
+
+/** The log's next key, which signs from this transaction on, and the size at which the one before it stops. */
+export interface Rotation {
+  readonly size: number;
+  readonly log: Signer;
 }
 
 interface EntryCall extends Call<Placed> {
@@ -74,9 +82,9 @@ export class GroupCommit {
   }
 
   /** Logs and counts them all, or none. @throws CairnError `conflict` where what is expected does not hold */
-  async commit(statements: readonly Incoming[], expect?: Expectation): Promise<Written[]> {
+  async commit(statements: readonly Incoming[], expect?: Expectation, rotation?: Rotation): Promise<Written[]> {
     return new Promise((resolve, reject) => {
-      this.#statements.push({ statements, expect, resolve, reject });
+      this.#statements.push({ statements, expect, resolve, reject, ...(rotation !== undefined && { rotation }) });
       this.#start();
     });
   }
@@ -106,7 +114,7 @@ export class GroupCommit {
       await new Promise(setImmediate);
       const statements = this.#take();
       // Others get what room there is, and never hold up what counts.
-      const entries = this.#entries.splice(0, mostEntries);
+      const entries = statements[0]?.rotation === undefined ? this.#entries.splice(0, mostEntries) : [];
       try {
         const tell = await this.#options.exclusively(() => this.#write(statements, entries));
         tell();
@@ -122,11 +130,14 @@ export class GroupCommit {
 
   #take(): StatementCall[] {
     let [count, bytes, calls] = [0, 0, 0];
-    for (const { statements } of this.#statements) {
+    for (const { statements, rotation } of this.#statements) {
+      // A new key begins with a transaction of its own.
+      if (rotation !== undefined && calls > 0) break;
       count += statements.length;
       for (const { text } of statements) bytes += text.length;
       if (calls > 0 && (count > mostStatements || bytes > mostBytes)) break;
       calls++;
+      if (rotation !== undefined) break;
     }
     return this.#statements.splice(0, calls);
   }
@@ -134,11 +145,14 @@ export class GroupCommit {
   /** @returns what tells the callers; called when the transaction is on the disk. */
   async #write(statements: readonly StatementCall[], entries: readonly EntryCall[]): Promise<() => void> {
     const { database, truth, own, durable } = this.#options;
-    const appender = this.#options.appender();
+    const rotation = statements[0]?.rotation;
+    const current = this.#options.appender();
+    const appender = rotation === undefined ? current : { ...current, keys: { ...current.keys, log: rotation.log } };
     const results: ((fresh: Placed['fresh']) => void)[] = [];
     const written = await database.transaction().execute(async (transaction) => {
       const size = truth.size();
       if (size !== this.#size) truth.tree.forget();
+      if (rotation !== undefined && rotation.size !== size) throw new CairnError('conflict', `the log has grown from ${rotation.size} to ${size} entries`, { fix: 'Ask again', retryable: true, context: { size } });
       // The log's time never goes back, whatever the machine's clock does.
       const time = Math.max(Math.floor(appender.clock.now().getTime() / 1000), truth.lastTime());
       const draft = new Draft(truth, size);

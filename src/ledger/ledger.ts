@@ -1,15 +1,17 @@
+import type { KeyObject } from 'node:crypto';
 import { Kysely } from 'kysely';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, type LogEntry } from '#attest';
 import { CairnError, isDigest, Mutex, type Digest, type Faults } from '#core';
-import { logIdOf, type RekorEntry } from '#log';
+import type { RekorEntry } from '#log';
 import { parsePolicy, type Policy } from '#policy';
-import type { Ledger, Logged, Revision, State, Timeline } from '#release';
-import { spkiOf } from '#sign';
+import type { Ledger, Logged, Revision, SignedStatement, State, Timeline } from '#release';
+import { spkiOf, type Signer } from '#sign';
 import { incoming, type Appender } from './append.ts';
 import { placer } from './fold.ts';
 import { policyReads, type PolicyReads } from './fold-policy.ts';
 import { governance } from './governance.ts';
 import { GroupCommit } from './group.ts';
+import { LogIds } from './log-ids.ts';
 import { noteTime } from './note-time.ts';
 import { Proofs } from './proofs.ts';
 import { dumpIndex, rebuild } from './rebuild.ts';
@@ -32,6 +34,17 @@ export interface OpenLedger extends Ledger, PolicyReads {
   onCheckpoint(listener: (checkpoint: Published) => void): () => void;
   /** Logs an entry of somebody else: a leaf, which counts for nothing. The same one again answers the first. @throws CairnError `refused` */
   log(entry: RekorEntry): Promise<{ readonly entry: LogEntry; readonly fresh: boolean }>;
+  /**
+   * Logs the statements of a change of the log's key in a transaction of their own, whose checkpoint is the first that the next key signs: the one before it has signed `size` entries and no more.
+   * @throws CairnError `conflict` where the log has another size by now (`context.size`)
+   */
+  rotate(statements: readonly SignedStatement[], size: number, next: Signer): Promise<readonly Logged[]>;
+  /** At the start: the key that the newest checkpoint is signed with. */
+  useLogKey(key: Signer): void;
+  /** The key that signs checkpoints now. */
+  logKey(): KeyObject;
+  /** Statements that count, of one predicate type, in log order. */
+  ofType(predicateType: string): Promise<readonly Logged[]>;
   /** How many entries of others the log took within the last day. */
   strangersOfToday(): Promise<number>;
   /** How many of those wait to be written. */
@@ -72,11 +85,12 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   const truth = await database.transaction().execute(async () => new Truth(connection));
   if (stale) await database.transaction().execute((transaction) => rebuild(transaction, connection, own));
   const writer = new Mutex();
-  const logId = logIdOf(options.keys.origin, options.keys.log.publicKey).toString('base64');
-  const proofs = new Proofs(database, truth, () => logId);
+  let { keys } = options;
+  const logIds = await LogIds.read(database, keys);
+  const proofs = new Proofs(database, truth, (note) => logIds.of(note));
   const listeners = new Set<(checkpoint: Published) => void>();
   const group = new GroupCommit({
-    database, connection, truth, appender: () => options, place: placer(connection), own: new Set([own.record, ...own.admit]),
+    database, connection, truth, appender: () => ({ ...options, keys }), place: placer(connection), own: new Set([own.record, ...own.admit]),
     durable: (checkpoint) => {
       for (const listener of listeners) listener(checkpoint);
     },
@@ -98,6 +112,21 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       if (statements.length === 0) return [];
       const written = await group.commit(statements.map(incoming), expect);
       return Promise.all(written.map((one) => proofs.loggedNow(one)));
+    },
+    rotate: async (signed, size, log) => {
+      const written = await group.commit(signed.map(incoming), undefined, { size, log });
+      keys = { ...keys, log };
+      logIds.add(log.publicKey);
+      return Promise.all(written.map((one) => proofs.loggedNow(one)));
+    },
+    useLogKey: (log) => {
+      keys = { ...keys, log };
+      logIds.add(log.publicKey);
+    },
+    logKey: () => keys.log.publicKey,
+    ofType: async (predicateType) => {
+      const rows = await database.selectFrom('statements').select('digest').where('predicate_type', '=', predicateType).orderBy('idx').execute();
+      return Promise.all(rows.map(({ digest }) => logged(digest)));
     },
     log: async (wanted) => {
       const placed = await group.log(wanted);

@@ -7,3 +7,10 @@ export function noteTime(note: string): number {
   if (bytes.byteLength !== 76) throw new CairnError('storage', 'a stored checkpoint is damaged', { fix: 'Restore the ledger from a backup' });
   return Number(bytes.readBigUInt64BE(4));
 }
+
+/** Eight hex digits of the log's key that signed it. */
+export function noteSigner(note: string, origin: string): string {
+  const start = `\u2014 ${origin} `;
+  const line = note.split('\n').find((one) => one.startsWith(start));
+  return Buffer.from(line?.slice(start.length) ?? '', 'base64').subarray(0, 4).toString('hex');
+}

@@ -17,10 +17,23 @@ export interface LogVerifier {
   readonly origin: string;
   readonly log: KeyObject;
   readonly time: KeyObject;
+  /** Keys that the log had before, oldest first; absent where it never had another. */
+  readonly former?: readonly FormerLogKey[];
+}
+
+/** A key that was retired when the log had `size` entries: it speaks for no more than those. */
+export interface FormerLogKey {
+  readonly log: KeyObject;
+  readonly size: number;
+  /** RFC 3339: from when on it was the log's, and when it was retired. */
+  readonly since: string;
+  readonly until: string;
 }
 
 export interface Checkpoint {
   readonly size: number;
+  /** base64: by which id entries name the log, whose key signed this. */
+  readonly logId: string;
   readonly root: Buffer;
   /** Seconds since 1970, from the log's cosignature. */
   readonly time: number;
@@ -64,9 +77,13 @@ export function readCheckpoint(note: string, log: LogVerifier): Checkpoint {
   }
   if (origin !== log.origin) throw verificationFailed('checkpoint-origin', `the checkpoint is of the log ${origin}, not of ${log.origin}`);
   const find = (name: string, id: Buffer) => signatures.find((one) => one.name === name && one.id === id.subarray(0, 4).toString('hex'));
-  const own = find(origin, logIdOf(origin, log.log));
-  if (own === undefined || !verify(null, Buffer.from(text), log.log, own.signature)) {
-    throw verificationFailed('checkpoint-signature', `the checkpoint is not signed by the key of ${origin}`);
+  const signer = signerOf(log, (key) => find(origin, logIdOf(origin, key)));
+  if (signer === undefined || !verify(null, Buffer.from(text), signer.key, signer.signature)) {
+    throw verificationFailed('checkpoint-signature', `the checkpoint is not signed by the key of ${origin}`, { fix: 'If the log has a new key, take the newest cairn.trust.json: git pull' });
+  }
+  // Whoever finds a retired key may sign with it; what is signed counts for the entries that were there when it was the log's.
+  if (Number(size) <= signer.above || Number(size) > signer.upTo) {
+    throw verificationFailed('log-key-validity', `the checkpoint is of ${size} entries, and its key speaks for ${signer.above + 1} to ${signer.upTo === Infinity ? 'now' : signer.upTo}: the log has another for this size`);
   }
   const name = timeKeyName(origin);
   const stamp = find(name, keyId(name, algorithms.cosignature, rawKey(log.time)));
@@ -75,7 +92,18 @@ export function readCheckpoint(note: string, log: LogVerifier): Checkpoint {
   if (!verify(null, cosigned(text, time), log.time, stamp.signature.subarray(8))) {
     throw verificationFailed('checkpoint-time', "the checkpoint's time is not signed by its log");
   }
-  return { size: Number(size), root: hash, time, note };
+  return { size: Number(size), logId: logIdOf(origin, signer.key).toString('base64'), root: hash, time, note };
+}
+
+/** The newest of the log's keys that signed, and the sizes that it speaks for. */
+function signerOf(log: LogVerifier, find: (key: KeyObject) => { readonly signature: Buffer } | undefined): { key: KeyObject; signature: Buffer; above: number; upTo: number } | undefined {
+  const former = log.former ?? [];
+  const keys = [...former.map((one, at) => ({ key: one.log, above: former[at - 1]?.size ?? -1, upTo: one.size })), { key: log.log, above: former.at(-1)?.size ?? -1, upTo: Infinity }];
+  for (const one of keys.toReversed()) {
+    const signature = find(one.key)?.signature;
+    if (signature !== undefined) return { ...one, signature };
+  }
+  return undefined;
 }
 
 function cosigned(text: string, time: number): Buffer {

@@ -51,9 +51,9 @@ export function parseEvidence(bytes: Uint8Array): LogEvidence {
   return Object.freeze(parsed.data);
 }
 
-/** The two keys of our own log, as keys of notes. */
+/** The keys of our own log, as keys of notes: those that it had before have signed for it too. */
 export function logNoteKeys(log: LogVerifier): NoteKey[] {
-  return [noteKey(log.origin, algorithms.ed25519, log.log), noteKey(`${log.origin}/time`, algorithms.cosignature, log.time)];
+  return [...[log.log, ...(log.former ?? []).map((one) => one.log)].map((key) => noteKey(log.origin, algorithms.ed25519, key)), noteKey(`${log.origin}/time`, algorithms.cosignature, log.time)];
 }
 
 interface Side {

@@ -1,5 +1,5 @@
 // log: a Merkle log in tiles, its checkpoints with the log's own time, entries in Rekor v2's form, and proofs over it.
-export { formatCheckpoint, readCheckpoint, logIdOf, type Checkpoint, type LogKeys, type LogVerifier } from './checkpoint.ts';
+export { formatCheckpoint, readCheckpoint, logIdOf, type Checkpoint, type FormerLogKey, type LogKeys, type LogVerifier } from './checkpoint.ts';
 export { entryBody, hashedRekord, keyMark, leafHash } from './entry.ts';
 export { readRekorRequest, type RekorEntry } from './rekor.ts';
 export { exportLog, vkey } from './export.ts';

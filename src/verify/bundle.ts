@@ -38,12 +38,13 @@ export function verifyBundle(bundle: Bundle, options: VerifyOptions): Verified {
 
   const [entry] = bundle.verificationMaterial.tlogEntries;
   const log = knownLog(options.log);
-  if (entry.logId.keyId !== log.id) throw failed('log-unknown', 'the entry is of an unknown log');
+  if (!log.ids.has(entry.logId.keyId)) throw failed('log-unknown', 'the entry is of an unknown log');
   const body = entryBody(signed, sig, der);
   if (body.toString('base64') !== entry.canonicalizedBody) throw failed('entry-mismatch', 'the log entry is of another statement');
 
   const proof = entry.inclusionProof;
   const checkpoint = log.checkpoint(proof.checkpoint.envelope);
+  if (checkpoint.logId !== entry.logId.keyId) throw failed('log-unknown', "the entry names another of the log's keys than the one that signed");
   const sameTree = proof.treeSize === String(checkpoint.size) && proof.rootHash === checkpoint.root.toString('base64') && proof.logIndex === entry.logIndex;
   if (!sameTree) throw failed('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   const hashes = proof.hashes.map((hash) => Buffer.from(hash, 'base64'));

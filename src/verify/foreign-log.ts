@@ -14,9 +14,9 @@ export interface Logged {
   readonly time: number | null;
 }
 
-/** Our own log in the form in which a trusted root names logs. */
-export function ourLog(ours: LogVerifier): RootLog {
-  return { host: ours.origin, names: [ours.origin], id: logIdOf(ours.origin, ours.log), key: ours.log, spki: spkiOf(ours.log).toString('base64'), from: 0, until: Infinity };
+/** Our own log in the form in which a trusted root names logs, once for each key that it has or had: how far each speaks is said by sizes, and checked with the checkpoint. */
+export function ourLogs(ours: LogVerifier): RootLog[] {
+  return [ours.log, ...(ours.former ?? []).map((one) => one.log)].map((key) => ({ host: ours.origin, names: [ours.origin], id: logIdOf(ours.origin, key), key, spki: spkiOf(key).toString('base64'), from: 0, until: Infinity }));
 }
 
 /**
@@ -25,8 +25,8 @@ export function ourLog(ours: LogVerifier): RootLog {
  * @throws CairnError `verification-failed`: `log-unknown`, `promise-invalid`, `proof-missing`, `proof-invalid`, `checkpoint-...`, `log-key-validity`
  */
 export function verifyLogged(entry: ForeignEntry, version: 1 | 2 | 3, logs: readonly RootLog[], ours: LogVerifier | undefined): Logged {
-  const own = ours === undefined ? undefined : ourLog(ours);
-  const isOurs = own?.id.equals(entry.logId.keyId) === true;
+  const own = ours === undefined ? undefined : ourLogs(ours).find((one) => one.id.equals(entry.logId.keyId));
+  const isOurs = own !== undefined;
   const log = isOurs ? own : logs.find((one) => one.id.equals(entry.logId.keyId));
   if (log === undefined) throw refuse('log-unknown', `the root does not know the log ${entry.logId.keyId.toString('base64')}`);
   const promised = entry.inclusionPromise === undefined ? null : verifyPromise(entry, log);

@@ -5,7 +5,7 @@ import type { LogVerifier } from '#log';
 import { isSelfIssued, readLeaf, type Leaf } from './certificate.ts';
 import { parseForeignBundle, type ForeignBundle } from './foreign-bundle.ts';
 import { requireEntryOf, type Signed } from './foreign-entry.ts';
-import { ourLog, requireKeyValidity, verifyLogged, type Logged } from './foreign-log.ts';
+import { ourLogs, requireKeyValidity, verifyLogged, type Logged } from './foreign-log.ts';
 import { parseForeignStatement } from './foreign-statement.ts';
 import { knownKey, type KnownKey } from './known-keys.ts';
 import { entityOf, requireLibraryAgrees, verifyDigest } from './second-reader.ts';
@@ -55,7 +55,7 @@ export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): Forei
   const vouched = [...stamps, ...logged.flatMap(({ time, isOurs }) => (time === null || isOurs ? [] : [time]))];
   if (signer.kind === 'certificate') requireTimely(signer.leaf, vouched);
   if (logged.length === 0 && stamps.length === 0) throw refuse('timestamp-missing', 'neither a log nor a timestamp authority has seen it');
-  requireLibraryAgrees(entity, { bundle, root: options.root, ours: options.ours === undefined ? undefined : ourLog(options.ours), key: signed.verifier.key });
+  requireLibraryAgrees(entity, { bundle, root: options.root, ours: options.ours === undefined ? [] : ourLogs(options.ours), key: signed.verifier.key });
   for (const one of logged) requireKeyValidity(one, vouched);
   const [first] = logged;
   const verified: ForeignVerified = {

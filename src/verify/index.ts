@@ -4,4 +4,4 @@ export { verifyForeign, verifyForeignByAny, type ForeignOptions, type ForeignSig
 export { requireIdentity, requirePredicate, requireSubject } from './requirements.ts';
 export { seedRoot } from './seed-root.ts';
 export { parseSigstoreRoot, parseSigstoreRoots, type SigstoreRoot } from './sigstore-root.ts';
-export { currentTrust, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';
+export { currentTrust, keySince, trustVersions, withLogKey, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';

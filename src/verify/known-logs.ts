@@ -1,8 +1,8 @@
 import { logIdOf, readCheckpoint, type Checkpoint, type LogVerifier } from '#log';
 
 interface KnownLog {
-  /** base64: what entries name it by. */
-  readonly id: string;
+  /** base64: what entries name it by, one for each key that it has or had. */
+  readonly ids: ReadonlySet<string>;
   /** @throws CairnError as `readCheckpoint` */
   checkpoint(note: string): Checkpoint;
 }
@@ -20,7 +20,7 @@ export function knownLog(log: LogVerifier): KnownLog {
   if (found !== undefined) return found;
   const read = new Map<string, Checkpoint>();
   const made: KnownLog = {
-    id: logIdOf(log.origin, log.log).toString('base64'),
+    ids: new Set([log.log, ...(log.former ?? []).map((one) => one.log)].map((key) => logIdOf(log.origin, key).toString('base64'))),
     checkpoint: (note) => {
       const known = read.get(note);
       if (known !== undefined) return known;

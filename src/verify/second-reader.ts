@@ -10,7 +10,7 @@ import type { RootLog, SigstoreRoot } from './sigstore-root.ts';
 interface Question {
   readonly bundle: ForeignBundle;
   readonly root: SigstoreRoot;
-  readonly ours: RootLog | undefined;
+  readonly ours: readonly RootLog[];
   /** Whose signature was found to hold. */
   readonly key: KeyObject;
 }
@@ -32,7 +32,7 @@ export function entityOf(bundle: ForeignBundle): { entity: SignedEntity; stamps:
 /** Sigstore's own verifier over the same bundle: certificate chain, SCTs, timestamps and signature; the log once more. */
 export function requireLibraryAgrees(entity: SignedEntity, { bundle, root, ours, key }: Question): void {
   const material = materialOf(root);
-  const tlogs = ours === undefined ? material.tlogs : [...material.tlogs, { logID: ours.id, baseURL: `https://${ours.host}`, publicKey: ours.key, validFor: always }];
+  const tlogs = [...material.tlogs, ...ours.map(({ id, host, key: publicKey }) => ({ logID: id, baseURL: `https://${host}`, publicKey, validFor: always }))];
   const verifier = new (library().verify.Verifier)({ ...material, tlogs, publicKey: () => ({ publicKey: key, validFor: () => true }) }, {
     tlogThreshold: tlogs.length > 0 ? 1 : 0,
     ctlogThreshold: root.certificateLogs.length > 0 ? 1 : 0,

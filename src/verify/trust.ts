@@ -16,6 +16,8 @@ const body = z.strictObject({
   policy: z.custom<Digest>(isDigest),
   rotation: z.strictObject({ threshold: z.int().positive(), keys: z.array(spki).min(1).max(64) }),
   recovery: spki.nullable(),
+  /** Keys that signed the log's checkpoints before, oldest first: each up to the size at which it was retired. */
+  former: z.array(z.strictObject({ log: spki, size: z.int().positive(), since: z.iso.datetime(), until: z.iso.datetime() })).min(1).optional(),
 });
 /** More than two centuries of a rotation a quarter. */
 const mostRotations = 1000;
@@ -50,6 +52,11 @@ export function parseTrustFile(bytes: Uint8Array): TrustFile {
   return { genesis: trustBody(parsed.data.genesis), rotations };
 }
 
+/** Every version, oldest first. @throws CairnError `verification-failed` */
+export function trustVersions(trustFile: TrustFile): readonly Trust[] {
+  return walk(trustFile);
+}
+
 /** Walks the chain of rotations; the last version is the one in force. @throws CairnError `verification-failed` */
 export function currentTrust(trustFile: TrustFile): Trust {
   return walk(trustFile).at(-1) ?? trustFile.genesis;
@@ -70,7 +77,8 @@ export function requireChain(known: Digest, trustFile: TrustFile): Trust {
 }
 
 export function verifierOf(trust: Trust): LogVerifier {
-  return { origin: trust.origin, log: publicKeyFrom(trust.keys.log, 'ed25519'), time: publicKeyFrom(trust.keys.time, 'ed25519') };
+  const former = trust.former?.map(({ log, ...rest }) => ({ ...rest, log: publicKeyFrom(log, 'ed25519') }));
+  return { origin: trust.origin, log: publicKeyFrom(trust.keys.log, 'ed25519'), time: publicKeyFrom(trust.keys.time, 'ed25519'), ...(former !== undefined && { former }) };
 }
 
 function walk(trustFile: TrustFile): Trust[] {
@@ -89,6 +97,7 @@ function rotate(before: Trust, envelopes: readonly Envelope[]): Trust {
   const next = trustBody(parsePredicate('trust', statement));
   if (!subjectDigests(statement).includes(trustDigest(next))) throw refuse('its subject is not the digest of the new version');
   if (next.version !== before.version + 1 || next.origin !== before.origin) throw refuse('it does not follow version and origin');
+  if (!retires(before, next)) throw refuse('it does not keep the keys that the log had before, each up to where it spoke');
   const signed = (key: string) => envelopes.some((one) => verifyEnvelope(one, publicKeyFrom(key, 'ecdsa')));
   const count = new Set(before.rotation.keys).size === before.rotation.keys.length ? before.rotation.keys.filter(signed).length : 0;
   const recovered = before.recovery !== null && signed(before.recovery);
@@ -96,3 +105,23 @@ function rotate(before: Trust, envelopes: readonly Envelope[]): Trust {
   return next;
 }
 
+/** The log's history of keys only grows: by the key that this version takes out of use, and by nothing else. */
+function retires(before: Trust, next: Trust): boolean {
+  const { former: [...known] = [] } = before;
+  const { former: [...all] = [] } = next;
+  const last = next.keys.log === before.keys.log ? undefined : all.pop();
+  if (canonicalJson(all).compare(canonicalJson(known)) !== 0) return false;
+  if (next.keys.log === before.keys.log) return true;
+  return last !== undefined && last.log === before.keys.log && last.size > (known.at(-1)?.size ?? 0) && last.since === keySince(before) && Date.parse(last.until) > Date.parse(last.since) && !all.some(({ log }) => log === next.keys.log);
+}
+
+/** From when on the log's key of this version is its key. */
+export function keySince(trust: Trust): string {
+  return trust.former?.at(-1)?.until ?? trust.since;
+}
+
+/** The next version, in which the log has another key; the one before it speaks for the first `size` entries. `time`: RFC 3339. */
+export function withLogKey(trust: Trust, log: string, size: number, time: string): Trust {
+  const retired = { log: trust.keys.log, size, since: keySince(trust), until: time };
+  return trustBody({ ...trust, version: trust.version + 1, keys: { ...trust.keys, log }, former: [...(trust.former ?? []), retired] });
+}
