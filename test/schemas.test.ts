@@ -16,7 +16,7 @@ test('the published schemas are those that outputs are checked against', () => {
 test('every command that has --json has a schema', () => {
   const routes = ['application', 'routes-moving', 'routes-looking'].map((name) => readFileSync(join(top, 'src/cli', `${name}.ts`), 'utf8')).join('\n');
   const commands = [...routes.matchAll(/import\('\.\/([\w-]+)\.ts'\)\.then\(\(module\) => module\.(\w+)\)/g)].map(([, file = '', name = '']) => (file === name ? file : `${file}.${name}`));
-  const named: Readonly<Record<string, string>> = { 'key.newKey': 'key-new', 'key.listKeys': 'key-list', 'config.set': 'config-set', 'config.list': 'config-list', 'secret.put': 'secret-put', 'secret.list': 'secret-list', 'ledger.rebuild': 'ledger-rebuild', 'ledger.exportTo': 'ledger-export', 'ledger-evidence.evidence': 'ledger-evidence' };
+  const named: Readonly<Record<string, string>> = { 'key.newKey': 'key-new', 'key.listKeys': 'key-list', 'config.set': 'config-set', 'config.list': 'config-list', 'secret.put': 'secret-put', 'secret.list': 'secret-list', 'ledger.rebuild': 'ledger-rebuild', 'ledger.exportTo': 'ledger-export', 'ledger-prove.prove': 'ledger-prove', 'key-rotate.rotateKey': 'key-rotate', 'ledger-evidence.evidence': 'ledger-evidence' };
   assert.ok(commands.length > 25);
   for (const command of commands) if (!['up', 'completion'].includes(command)) assert.ok((named[command] ?? command) in outputs, `${command} has no schema in src/cli/outputs.ts`);
 });

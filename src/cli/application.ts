@@ -24,7 +24,7 @@ const routes = {
     loader: () => import('./release.ts').then((module) => module.release),
   }),
   key: buildRouteMap({
-    docs: { brief: 'Keys of people on this machine' },
+    docs: { brief: 'Keys of people on this machine, and of the log' },
     routes: {
       new: buildCommand({
         docs: { brief: 'Make a key pair for a person' },
@@ -32,6 +32,14 @@ const routes = {
         loader: () => import('./key.ts').then((module) => module.newKey),
       }),
       list: buildCommand({ docs: { brief: 'List the keys that are here' }, parameters: { flags: json }, loader: () => import('./key.ts').then((module) => module.listKeys) }),
+      rotate: buildCommand({
+        docs: { brief: 'Give the log another key; the old one speaks for the entries that are there, and no more' },
+        parameters: {
+          flags: { ...json, recovery: { kind: 'boolean', brief: 'Sign with the recovery key', default: false, withNegated: false } },
+          positional: { kind: 'tuple', parameters: [{ brief: 'log', placeholder: 'key', parse: String }] },
+        },
+        loader: () => import('./key-rotate.ts').then((module) => module.rotateKey),
+      }),
     },
   }),
   witness: buildCommand({

@@ -120,6 +120,10 @@ export const outputs = {
   'trust-root': trustRoots,
   'key-new': z.object({ name: text, path: text, publicKey: text, key: text }),
   'key-list': z.array(z.object({ name: text, path: text, key: text, fingerprint: digest, mine: z.boolean() })),
+  'key-rotate': z.object({
+    version: count, log: text, retired: z.object({ log: text, size: count, since: text, until: text }).nullable(), followed: z.boolean().describe('The log had the key already; the file was brought up to it'), file: text.nullable(),
+  }),
+  'ledger-prove': z.object({ index: count, size: count, root: hex, time: seconds, digest, body: text, proof: text.describe('C2SP tlog-proof') }),
   release: z.object({
     release: digest, commit: text, changes: text.nullable(), again: z.boolean(), tests: z.object({ passed: count.nullable(), failed: count.nullable() }).nullable(), isolation: isolation.nullable(),
     statements: z.array(text), logged: z.array(count), document: z.record(text, z.unknown()),
@@ -202,7 +206,7 @@ export const outputs = {
     })),
   }),
   witness: z.object({ name: text, vkey: text, url: text, home: text, logs: z.array(z.object({ origin: text, size: count })) }).meta({ description: 'Printed when it is ready; it then goes on until it is told to stop' }),
-  'ledger-export': z.object({ folder: text, size: count }),
+  'ledger-export': z.object({ folder: text, size: count, added: count }),
 } as const;
 
 export type CommandName = keyof typeof outputs;

@@ -5,12 +5,13 @@ import { loadSealer, openHome, openToPass, type Home, type HomePaths } from '#ho
 import { openReader } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { embeddedRegistry } from '#server';
-import { parseTrustFile, verifierOf } from '#verify';
+import { currentTrust, verifierOf } from '#verify';
 import { readArchive } from './archive-read.ts';
 import { auditLog, type Finding } from './audit-log.ts';
 import { auditRegistry } from './audit-registry.ts';
 import { auditSigners } from './audit-signers.ts';
 import type { Context, System } from './context.ts';
+import { ownTrust } from './trust.ts';
 import { count, row, run, type CommonFlags } from './output.ts';
 
 const hourMs = 3_600_000;
@@ -81,11 +82,12 @@ async function requireSound(home: Home): Promise<{ entries: number; root: string
   const { paths } = home;
   const findings: Finding[] = [];
   const report = (finding: Finding) => void findings.push(finding);
-  const trust = parseTrustFile(Buffer.from(JSON.stringify({ genesis: JSON.parse(await readFile(paths.trust, 'utf8')) as unknown, rotations: [] }))).genesis;
+  const file = await ownTrust(home);
+  const trust = currentTrust(file);
   const reader = await openReader(paths.ledger);
   try {
     const audited = await auditLog(reader, verifierOf(trust), trust.keys, report);
-    auditSigners(audited.statements, trust, trust, report);
+    auditSigners(audited.statements, file.genesis, trust, report);
     const { same } = await reader.refold(trust.keys.record).catch(() => ({ same: false }));
     if (!same) report({ what: 'the index is not what the log says', fix: 'Use another backup' });
     await auditRegistry(paths.registry, await reader.revisions(), report);

@@ -87,6 +87,14 @@ export const lookingRoutes = {
     docs: { brief: 'The log and the index over it' },
     routes: {
       rebuild: buildCommand({ docs: { brief: 'Compute the index again from the log, and compare' }, parameters: { flags: json }, loader: () => import('./ledger.ts').then((module) => module.rebuild) }),
+      prove: buildCommand({
+        docs: { brief: 'That an entry is in the log, as a text that checks offline' },
+        parameters: {
+          flags: { ...json, check: said('File with a proof to check, with nothing but the trust file') },
+          positional: { kind: 'tuple', parameters: [{ ...text('Number of the entry, or the digest of a statement', 'entry'), optional: true }] },
+        },
+        loader: () => import('./ledger-prove.ts').then((module) => module.prove),
+      }),
       evidence: buildCommand({
         docs: { brief: 'What is kept of a log or a witness that showed two histories, and what it proves' },
         parameters: { flags: json, positional: { kind: 'tuple', parameters: [{ ...text('File to check, with nothing but the trust file', 'file'), optional: true }] } },

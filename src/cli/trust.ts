@@ -21,14 +21,16 @@ export async function trustOf(system: System, home: Home): Promise<Trust> {
 }
 
 export async function trustFileOf(system: System, home: Pick<Home, 'paths'>): Promise<TrustFile> {
-  return parseTrustFile(await readFile(join(system.directory, 'cairn.trust.json')).catch(() => ownTrust(home)));
+  return readFile(join(system.directory, 'cairn.trust.json')).then(parseTrustFile, () => ownTrust(home));
 }
 
-async function ownTrust(home: Pick<Home, 'paths'>): Promise<Buffer> {
+/** What the home itself holds: the genesis, and the versions that came after it. */
+export async function ownTrust(home: Pick<Home, 'paths'>): Promise<TrustFile> {
   const text = await readFile(home.paths.trust, 'utf8').catch((cause: unknown) => {
     throw new CairnError('not-initialized', 'there is no cairn.trust.json here', { cause, fix: 'cairn init' });
   });
-  return Buffer.from(JSON.stringify({ genesis: JSON.parse(text) as unknown, rotations: [] }));
+  const rotations = await readFile(home.paths.rotations, 'utf8').catch(() => '[]');
+  return parseTrustFile(Buffer.from(`{"genesis":${text},"rotations":${rotations}}`));
 }
 
 /** The log's keys in every version of the trust file that is at hand: what an older key signed stays signed. */

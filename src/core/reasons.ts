@@ -18,7 +18,7 @@ export type Reason =
   // What was taken back.
   | 'key-revoked' | 'release-revoked' | 'package-revoked'
   // In which log.
-  | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid'
+  | 'log-entry-missing' | 'log-unknown' | 'log-twice' | 'log-key-validity' | 'entry-unsupported' | 'entry-mismatch' | 'promise-invalid' | 'proof-missing' | 'proof-invalid' | 'proof-malformed'
   | 'checkpoint-malformed' | 'checkpoint-origin' | 'checkpoint-signature' | 'checkpoint-time'
   // What a log, or a witness of one, said before and says now.
   | 'log-fork' | 'log-rewrite' | 'log-rewind' | 'log-stale' | 'witness-equivocation' | 'witness-rewind' | 'not-witnessed' | 'nothing-proven' | 'cosignature-invalid' | 'vkey-malformed' | 'evidence-malformed'

@@ -26,7 +26,7 @@ export interface Home {
 export function homePaths(root: string) {
   const at = (...parts: string[]) => join(root, ...parts);
   return Object.freeze({
-    root, settings: at('cairn.json'), trust: at('trust.json'), token: at('token'), keys: at('keys'), people: at('people'), known: at('known'), witnessed: at('witnessed'),
+    root, settings: at('cairn.json'), trust: at('trust.json'), rotations: at('trust-rotations.json'), token: at('token'), keys: at('keys'), people: at('people'), known: at('known'), witnessed: at('witnessed'),
     ledger: at('ledger.sqlite'), registry: at('registry'), unpacked: at('unpacked'), runner: at('runner'), socket: at('runner.sock'), builds: at('builds'), data: at('data'), secrets: at('secrets'), logs: at('runner', 'logs'), isolation: at('isolation'), sigstore: at('sigstore'), roots: at('sigstore-roots.json'),
   });
 }

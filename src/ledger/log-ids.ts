@@ -22,7 +22,7 @@ export class LogIds {
     for (const { body } of rows) {
       const { predicate } = parseStatement(payloadOf(parseEnvelope(JSON.parse(body))));
       const key = (predicate as { readonly keys?: { readonly log?: string } }).keys?.log;
-      if (key !== undefined) ids.add(createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' }));
+      if (key !== undefined) ids.#addText(key);
     }
     return ids;
   }
@@ -30,6 +30,17 @@ export class LogIds {
   add(key: KeyObject): void {
     const id = logIdOf(this.#origin, key);
     this.#ids.set(id.subarray(0, 4).toString('hex'), id.toString('base64'));
+  }
+
+  /** What is no key signed no checkpoint either. */
+  #addText(spki: string): void {
+    let key: KeyObject;
+    try {
+      key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
+    } catch {
+      return;
+    }
+    if (key.asymmetricKeyType === 'ed25519') this.add(key);
   }
 
   /** @throws CairnError `storage` */

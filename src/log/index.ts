@@ -11,4 +11,5 @@ export { judgeEvidence, logNoteKeys, makeEvidence, misdeedError, mostEvidenceByt
 export { isSignedBy, parseTreeHead, type TreeHead } from './tree-head.ts';
 export { formatVkey, noteKey, parseVkey, type NoteKey } from './vkey.ts';
 export { entryBundle, parseTilePath, tilePath, tileWidth } from './tiles.ts';
+export { formatProof, parseProof, type TlogProof } from './tlog-proof.ts';
 export { signingConfig, trustedRoot } from './trusted-root.ts';

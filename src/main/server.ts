@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import { asCairnError, canonicalJson, digestOf, writeFileDurable } from '#core';
 import { readFile } from 'node:fs/promises';
-import { loadSealer, loadServerKeys, openHome, readToken } from '#home';
+import { adoptNextLogKey, findNextLogKey, loadSealer, loadServerKeys, makeNextLogKey, openHome, readToken } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
-import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
+import { collectGarbage, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { logNoteKeys, signingConfig, trustedRoot } from '#log';
-import { spkiOf } from '#sign';
-import { verifyBundle } from '#verify';
+import { spkiOf, type Signer } from '#sign';
+import { trustBody, verifyBundle } from '#verify';
 import { startWitnessing } from '#witness';
 import { predicateTypes } from '#attest';
 import { writeSigstoreFiles } from './sigstore.ts';
@@ -27,25 +27,37 @@ async function main(): Promise<void> {
   const store = fileStore(join(paths.registry, 'content'), faults);
   const repositories = fileRepositories(join(paths.registry, 'repositories'), store, faults);
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
-  const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
-  const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
+  let republish = async (): Promise<void> => {};
+  const genesis = trustBody(JSON.parse(await readFile(paths.trust, 'utf8')));
+  const next = { find: () => findNextLogKey(paths.keys), make: () => makeNextLogKey(paths.keys), adopt: (key: Signer) => adoptNextLogKey(paths.keys, key) };
+  const logTrust = await LogTrust.open({
+    ledger, genesis, next, faults,
+    changed: async ({ rotations }) => {
+      // Beside the genesis, for commands outside of a repository; the log has it too.
+      if (rotations.length > 0) await writeFileDurable(paths.rotations, `${JSON.stringify(rotations, null, 2)}\n`);
+      await republish();
+    },
+  });
+  const log = () => logTrust.verifier();
+  const trusted = () => digestOf(canonicalJson({ origin, keys: [log().log, log().time].map((key) => spkiOf(key).toString('base64')) }));
   const runner = runnerClient(paths.socket);
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const witnessing = await startWitnessing({
-    witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: logNoteKeys(log), folder: paths.witnessed, report: (error) => report('witness', error),
+    witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: () => logNoteKeys(log()), folder: paths.witnessed, report: (error) => report('witness', error),
   });
   ledger.onCheckpoint(() => witnessing.nudge());
   const moves = delivery({
-    ledger, witnesses: witnessing, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted,
+    ledger, witnesses: witnessing, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted,
     origin, version, platform: platform(), clock: systemClock, faults,
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
   await reattach(ledger, registry, join(paths.root, 'attached'));
   const look = () => runner.state();
   const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
-  const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log, settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
-  const server = await startServer({ ledger, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
-  await writeSigstoreFiles(paths, sigstore(server.url));
+  const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log(), settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
+  const server = await startServer({ ledger, logTrust, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
+  republish = () => writeSigstoreFiles(paths, sigstore(server.url));
+  await republish();
 
   witnessing.nudge();
   const recovering = recover(moves.recover);

@@ -8,18 +8,22 @@ import { environmentOf, policyDigest } from '#policy';
 import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
 import { publicKeyFrom } from '#sign';
 import { isLocal } from './local.ts';
-import type { ErrorAnswer, Info, StatementAnswer } from './contract.ts';
+import type { ErrorAnswer, Info, ProofAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
+import type { LogTrust } from './log-trust.ts';
+import { proofOf } from './log-proof.ts';
+import type { PublicLogOptions } from './public-log.ts';
 import { reads, type ReadOptions } from './reads.ts';
 import type { SecretStore } from './secrets.ts';
 import type { Witnessing } from './witnesses.ts';
 
-export interface ApiOptions {
+export interface ApiOptions extends Pick<PublicLogOptions, 'published'> {
   readonly ledger: OpenLedger;
   readonly delivery: Delivery;
   readonly registry: Registry;
   readonly secrets: SecretStore;
   readonly token: string;
+  readonly logTrust: LogTrust;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
   readonly reader: ReadOptions['reader'];
   readonly runner: ReadOptions['runner'];
@@ -40,6 +44,7 @@ const drillBody = z.strictObject(wanted);
 const secretBody = z.strictObject({ ...spot, name: z.string().max(128), value: z.string().max(1 << 20) });
 const gcBody = z.strictObject({ dryRun: z.boolean() });
 const settleBody = z.strictObject({ operation: z.string().min(8).max(128) });
+const rotationBody = z.strictObject({ envelopes: z.array(z.unknown()).min(1).max(16) });
 const count = z.coerce.number().int().nonnegative();
 
 /** Of one question; a caller whose promotion is watched for longer asks again. */
@@ -124,6 +129,13 @@ export function api(options: ApiOptions): Hono {
     return context.json(await delivery.quietly(() => options.collectGarbage(dryRun)));
   });
   app.post('/api/v1/ledger/rebuild', async (context) => context.json(await ledger.rebuild()));
+  app.get('/api/v1/trust', (context) => context.json(options.logTrust.file()));
+  app.post('/api/v1/log/rotation/prepare', async (context) => context.json(await options.logTrust.prepare()));
+  app.post('/api/v1/log/rotation', async (context) => {
+    const { envelopes } = read(rotationBody, await body(context));
+    return context.json(await options.logTrust.rotate(envelopes.map(parseEnvelope)));
+  });
+  app.get('/api/v1/log/proof/:entry', async (context) => context.json(await proofOf(options, context.req.param('entry')) satisfies ProofAnswer));
   app.get('/api/v1/log/consistency', async (context) => context.json(await ledger.consistency(read(count, context.req.query('from')), read(count, context.req.query('to')))));
   app.get('/api/v1/log/tiles/:level/:index', async (context) => {
     const tile = await ledger.tile(read(count, context.req.param('level')), read(count, context.req.param('index')));

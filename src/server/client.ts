@@ -1,8 +1,9 @@
 import type { RequestOptions } from 'node:http';
+import type { Envelope } from '#attest';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
 import type { StoredRelease } from '#ledger';
 import type { Debt, Drill, GlassBroken, Incident, ReleaseDocument, RevokedKey, RevokedPackage, RollbackPlan, RollbackRequest, SignedStatement, Timeline, Touched } from '#release';
-import type { ErrorAnswer, Info, MovedAnswer, StatementAnswer } from './contract.ts';
+import type { ErrorAnswer, Info, MovedAnswer, ProofAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
 import type { AboutAnswer } from './reads.ts';
 import type { RunnerState } from './status.ts';
@@ -55,8 +56,14 @@ export function apiClient(baseUrl: string, token: string) {
     secrets: (application: string, environment: string) => get<Record<string, number>>(`/api/v1/secrets/${application}/${environment}`),
     putSecret: (secret: { application: string; environment: string; name: string; value: string }) => post<{ version: number }>('/api/v1/secrets', secret),
     collectGarbage: (dryRun: boolean) => post<GcAnswer>('/api/v1/gc', { dryRun }),
+    /** The chain of trust as the server holds it: to be verified from a version that is known. */
+    trust: () => get<unknown>('/api/v1/trust'),
+    prepareRotation: () => post<{ key: string; size: number }>('/api/v1/log/rotation/prepare', {}),
+    rotate: (envelopes: readonly Envelope[]) => post<unknown>('/api/v1/log/rotation', { envelopes }),
     rebuildLedger: () => post<{ counted: number; same: boolean }>('/api/v1/ledger/rebuild', {}),
     witnessed: (size: number, threshold: number) => get<WitnessAnswer[]>(`/api/v1/witnessed?size=${size}&threshold=${threshold}`),
+    /** By number, or by the digest of a statement's envelope. */
+    prove: (entry: string) => get<ProofAnswer>(`/api/v1/log/proof/${encodeURIComponent(entry)}`),
     consistency: (from: number, to: number) => get<string[]>(`/api/v1/log/consistency?from=${from}&to=${to}`),
     tile: (level: number, index: number): Promise<Uint8Array> => exchange('GET', `/api/v1/log/tiles/${level}/${index}`),
     bodies: async (from: number, to: number) => (await get<string[]>(`/api/v1/log/entries?from=${from}&to=${to}`)).map((one) => Buffer.from(one, 'base64')),

@@ -18,6 +18,14 @@ export interface StatementAnswer {
   readonly bundle: Bundle;
 }
 
+/** Inclusion of one entry in the newest checkpoint that is shown: bytes in base64. */
+export interface ProofAnswer {
+  readonly index: number;
+  readonly body: string;
+  readonly hashes: readonly string[];
+  readonly note: string;
+}
+
 export type MovedAnswer = Moved;
 export type TimelineAnswer = Timeline;
 

@@ -3,6 +3,7 @@ export { apiClient, type ApiClient } from './client.ts';
 export { embeddedRegistry } from './registry.ts';
 export { startServer, type RunningServer, type ServerOptions } from './server.ts';
 export type { Info, MovedAnswer, TimelineAnswer } from './contract.ts';
+export { LogTrust, type LogTrustOptions, type NextLogKey } from './log-trust.ts';
 export { collectGarbage, type GcAnswer, type GcItem, type GcOptions } from './gc.ts';
 export { reads, type AboutAnswer, type ReadOptions } from './reads.ts';
 export type { PlaceStatus, RunnerState, StatusAnswer } from './status.ts';

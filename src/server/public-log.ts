@@ -58,7 +58,7 @@ export function publicLog(options: PublicLogOptions): (request: IncomingMessage,
   };
 }
 
-async function newestNote({ ledger, published }: PublicLogOptions): Promise<string | undefined> {
+export async function newestNote({ ledger, published }: Pick<PublicLogOptions, 'ledger' | 'published'>): Promise<string | undefined> {
   const own = await ledger.checkpoint();
   return own === undefined || published === undefined ? own?.note : published();
 }

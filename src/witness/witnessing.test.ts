@@ -25,7 +25,7 @@ async function asking(t: TestContext, log: ToyLog, witnesses: readonly Named[], 
   const reported: CairnError[] = [];
   const asked = { log, checkpoints: 0 };
   const witnessing = await startWitnessing({
-    witnesses: async () => witnesses, logKeys: log.noteKeys, folder: where, report: (error) => reported.push(error),
+    witnesses: async () => witnesses, logKeys: () => log.noteKeys, folder: where, report: (error) => reported.push(error),
     log: {
       checkpoint: async () => {
         asked.checkpoints++;

@@ -8,7 +8,7 @@ export interface WitnessingOptions {
   /** Those of the policy in force. */
   readonly witnesses: () => Promise<readonly { readonly name: string; readonly key: string; readonly url: string }[]>;
   readonly log: AskedLog;
-  readonly logKeys: readonly NoteKey[];
+  readonly logKeys: () => readonly NoteKey[];
   /** Where cosignatures are kept, a file a witness. They can be asked for again. */
   readonly folder: string;
   readonly report: (error: CairnError) => void;
@@ -56,7 +56,7 @@ export async function startWitnessing({ witnesses, log, logKeys, folder, report 
     try {
       const note = await readFile(fileOf(key), 'utf8');
       const parsed = parseNote(note);
-      return isSignedBy(parsed, logKeys) && cosignedAt(parsed, key) !== undefined ? { size: parseTreeHead(parsed.text).size, note } : undefined;
+      return isSignedBy(parsed, logKeys()) && cosignedAt(parsed, key) !== undefined ? { size: parseTreeHead(parsed.text).size, note } : undefined;
     } catch {
       return undefined;
     }

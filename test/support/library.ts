@@ -7,13 +7,13 @@ import type { TestContext } from 'node:test';
 import { bundleManifest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, type Statement } from '#attest';
 import { imageOf, layerOf } from '#build';
 import { canonicalJson, digestOf, noFaults, type Clock, type Digest } from '#core';
-import { allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
+import { adoptNextLogKey, findNextLogKey, makeNextLogKey, allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest, type Policy } from '#policy';
 import { delivery, makeRelease, type Moved, type SignedStatement } from '#release';
 import { logNoteKeys, signingConfig, trustedRoot, type LogVerifier } from '#log';
-import { collectGarbage, embeddedRegistry, fileSecrets, startServer } from '#server';
+import { collectGarbage, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
 import { startWitnessing } from '#witness';
@@ -96,21 +96,23 @@ async function openServer(t: TestContext, folder: string, adapt: (genesis: Polic
   const store = fileStore(join(paths.registry, 'content'));
   const repositories = fileRepositories(join(paths.registry, 'repositories'), store);
   const registry = embeddedRegistry({ repositories, store, unpacked: paths.unpacked });
-  const log = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
-  const trusted = digestOf(canonicalJson({ origin, keys: [log.log, log.time].map((key) => spkiOf(key).toString('base64')) }));
+  const next = { find: () => findNextLogKey(paths.keys), make: () => makeNextLogKey(paths.keys), adopt: (key: Signer) => adoptNextLogKey(paths.keys, key) };
+  const logTrust = await LogTrust.open({ ledger, genesis: trust, next, faults: noFaults, changed: async ({ rotations }) => writeFile(paths.rotations, JSON.stringify(rotations)) });
+  const log = () => logTrust.verifier();
+  const trusted = () => digestOf(canonicalJson({ origin, keys: [log().log, log().time].map((key) => spkiOf(key).toString('base64')) }));
   const { gateway, state } = memoryGateway();
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
-  const witnessing = await startWitnessing({ witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: logNoteKeys(log), folder: paths.witnessed, report: () => {} });
+  const witnessing = await startWitnessing({ witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: () => logNoteKeys(log()), folder: paths.witnessed, report: () => {} });
   ledger.onCheckpoint(() => witnessing.nudge());
   const moves = delivery({
-    witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
+    witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
     report: () => {},
   });
   const reader = await openReader(paths.ledger);
   const info = { version: '0', origin, environments: environments.map(({ name, port }) => ({ name, url: `http://127.0.0.1:${port}` })) };
   const server = await startServer({
-    witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), ledger, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
-    sigstore: (at) => ({ trustedRoot: JSON.stringify(trustedRoot(log, settings.since)), signingConfig: JSON.stringify(signingConfig(at, settings.since)) }),
+    witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), ledger, logTrust, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
+    sigstore: (at) => ({ trustedRoot: JSON.stringify(trustedRoot(log(), settings.since)), signingConfig: JSON.stringify(signingConfig(at, settings.since)) }),
   });
   t.after(async () => {
     await server.close();
@@ -199,7 +201,10 @@ export async function library(t: TestContext, adapt: (genesis: Policy) => Policy
 
   const cairn = (...parameters: string[]) => runCairn(repository, environment, parameters);
   return {
-    folder, repository, home, url, ledger, log, store, signer, environment, release, cairn, cairnAt,
+    get log() {
+      return log();
+    },
+    folder, repository, home, url, ledger, store, signer, environment, release, cairn, cairnAt,
     promote: async (digest, place, configuration = {}) => {
       const { head } = await ledger.timeline(application, place);
       const predicate = { action: 'promote' as const, application, environment: place, by: user, nonce: randomBytes(8).toString('hex'), head, configuration, secrets: {}, restores: null, reason: null };
