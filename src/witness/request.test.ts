@@ -17,6 +17,10 @@ test('an add-checkpoint request comes back from its bytes', () => {
   }));
 });
 
+test('a body larger than any request is refused before it is looked at', () => {
+  assert.throws(() => parseAddCheckpoint(Buffer.from(`old 0\n\n${note}`.padEnd(200_000, '\n'))), { code: 'malformed-document', message: /more than 98304 bytes/ });
+});
+
 test('whatever else is sent is refused as malformed, or read as exactly the bytes that were sent', async () => {
   const good = Buffer.from(formatAddCheckpoint(200, await log.consistency(200, 300), note));
   fc.assert(fc.property(fc.nat(good.byteLength - 1), fc.nat(good.byteLength - 1), fc.uint8Array({ maxLength: 4 }), (from, to, by) => {

@@ -125,6 +125,9 @@ test('kept cosignatures are there after a restart, and without them the witness 
   const anew = await asking(t, log, [named], first.folder);
   assert.equal((await anew.witnessing.covering(12, 1, 0)).witnessed, null);
   assert.deepEqual((await anew.witnessing.covering(12, 1, 5000)).witnessed, { size: 12, witnesses: ['w1'] });
+  await writeFile(join(first.folder, file), await log.note(12, 5012));
+  const bare = await asking(t, log, [named], first.folder);
+  assert.equal((await bare.witnessing.covering(12, 1, 0)).witnessed, null, 'without the cosignature it is worth nothing');
 });
 
 test('one that does not answer and one that turns us down for asking too much are told apart', async (t) => {
