@@ -3,31 +3,50 @@ import { decide } from './decide.ts';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
 import { rollback } from './rollback.ts';
+import { trust } from './trust.ts';
 import { verify } from './verify.ts';
 
-// npm run bench -- NAME [--count N]: measures, prints tables, and fails where a stated target is missed.
+// npm run bench -- NAME [--count N] [--short]: measures, prints tables, and fails where a stated target is missed.
 
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
+/** A promise and what was measured of it. */
+export interface Figure {
+  readonly what: string;
+  readonly target: string;
+  readonly figure: string;
+  readonly met: boolean;
+}
+
 export interface Report {
   readonly title: string;
   readonly tables: readonly Table[];
+  /** Those that are promised, for the table of `trust`. */
+  readonly figures?: readonly Figure[];
   /** What was missed; empty where every target was met. */
   readonly missed: readonly string[];
 }
 
-type Benchmark = (count: number, say: (line: string) => void) => Promise<Report>;
+/** What a benchmark is run with; `short` where only whether it works is asked. */
+export type Benchmark = (count: number, say: (line: string) => void) => Promise<Report>;
+export interface Named {
+  readonly run: Benchmark;
+  readonly count: number;
+  readonly short?: number;
+}
 
-const benchmarks: Readonly<Record<string, { readonly run: Benchmark; readonly count: number }>> = {
-  decide: { run: decide, count: 1000 },
+const benchmarks: Readonly<Record<string, Named>> = {
+  decide: { run: decide, count: 1000, short: 100 },
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
   rollback: { run: rollback, count: 200 },
-  verify: { run: verify, count: 5 },
+  verify: { run: verify, count: 5, short: 1 },
 };
+/** Those of trust, one after another. */
+const trusted = ['verify', 'decide'] as const;
 
 function printed({ columns, rows }: Table): string {
   const all = [columns, ...rows];
@@ -36,20 +55,25 @@ function printed({ columns, rows }: Table): string {
   return [line(columns), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({ options: { count: { type: 'string' } }, allowPositionals: true });
-  const [name = ''] = positionals;
-  const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
-  const count = Number(values.count ?? benchmark?.count);
-  if (benchmark === undefined || positionals.length !== 1 || !Number.isSafeInteger(count) || count < 1) {
-    process.stderr.write(`usage: npm run bench -- ${Object.keys(benchmarks).join('|')} [--count N]\n`);
-    return 2;
-  }
-  const { title, tables, missed } = await benchmark.run(count, (line) => process.stderr.write(`${line}\n`));
+function show({ title, tables, missed }: Report): void {
   process.stdout.write(`\n${title}\n\n${tables.map(printed).join('\n\n')}\n\n`);
   for (const one of missed) process.stdout.write(`MISSED  ${one}\n`);
-  if (missed.length === 0) process.stdout.write('every target met\n');
-  return missed.length === 0 ? 0 : 1;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({ options: { count: { type: 'string' }, short: { type: 'boolean', default: false } }, allowPositionals: true });
+  const [name = ''] = positionals;
+  const all: Readonly<Record<string, Named>> = { ...benchmarks, trust: trust(trusted.map((one) => [one, benchmarks[one]]), values.short, show) };
+  const benchmark = Object.hasOwn(all, name) ? all[name] : undefined;
+  const count = Number(values.count ?? (values.short ? (benchmark?.short ?? benchmark?.count) : benchmark?.count));
+  if (benchmark === undefined || positionals.length !== 1 || !Number.isSafeInteger(count) || count < 1) {
+    process.stderr.write(`usage: npm run bench -- ${Object.keys(all).join('|')} [--count N] [--short]\n`);
+    return 2;
+  }
+  const report = await benchmark.run(count, (line) => process.stderr.write(`${line}\n`));
+  show(report);
+  if (report.missed.length === 0) process.stdout.write('every target met\n');
+  return report.missed.length === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();
