@@ -13,6 +13,8 @@ export interface Vouched {
   readonly predicateType: string;
   readonly envelope: Digest;
   readonly signer: string;
+  /** base64 SPKI. */
+  readonly key: string;
   readonly logIndex: number;
   /** Seconds since 1970, by the log. */
   readonly time: number;
@@ -63,7 +65,7 @@ function readVouched(footing: Footing, answer: AboutAnswer, about: Digest): Vouc
   const verified = verifyBundle(answer.bundle, { log: footing.log, keys: knownKeys(footing) });
   const { statement, envelope, logIndex, time } = verified;
   if (!subjectDigests(statement).includes(about)) throw new CairnError('verification-failed', `the statement at log entry ${logIndex} is about something else than ${short(about)}`, { fix: 'cairn audit' });
-  return { kind: kindOf(statement.predicateType), predicateType: statement.predicateType, envelope, signer: holderOf(footing, verified.key) ?? 'a stranger', logIndex, time, statement };
+  return { kind: kindOf(statement.predicateType), predicateType: statement.predicateType, envelope, signer: holderOf(footing, verified.key) ?? 'a stranger', key: verified.key, logIndex, time, statement };
 }
 
 export interface Package {
@@ -146,6 +148,18 @@ export function says({ kind, statement }: Pick<Vouched, 'kind' | 'statement'>): 
     }
     case 'revocation':
       return `revoked: ${parsePredicate('revocation', statement).reason}`;
+    case 'breakGlass': {
+      const { environment, reason, expires } = parsePredicate('breakGlass', statement);
+      return `past the gate of ${environment}, until ${expires}: ${reason}`;
+    }
+    case 'settlement': {
+      const { environment, reason } = parsePredicate('settlement', statement);
+      return `settled what broken glass left in ${environment}: ${reason}`;
+    }
+    case 'resolution': {
+      const { incident, owner, resolution } = parsePredicate('resolution', statement);
+      return resolution === null ? `${owner} looks after incident ${incident}` : `incident ${incident}: ${resolution}`;
+    }
     case 'incident':
       return parsePredicate('incident', statement).what;
     case 'drill':

@@ -59,6 +59,8 @@ const trustRoots = z.object({
   roots: z.array(z.object({ digest, logs: z.array(z.object({ name: text, id: text, from: text, until: text.nullable() })), certificateAuthorities: believed, certificateLogs: believed, timestampAuthorities: believed })),
 });
 const incident = z.object({ logIndex: count, time: seconds, application: text, environment: text, release: digest, code: text, what: text, owner: text.nullable(), resolution: text.nullable(), resolvedBy: text.nullable() });
+const taken = z.array(z.object({ kind: z.enum(['release', 'key', 'package']), what: text, by: text, reason: text, logIndex: count, envelopes: z.array(digest) }))
+  .meta({ description: 'What was taken back of it: itself, packages, keys and what they signed' });
 const resolution = z.object({ incident: count, action: z.enum(['own', 'resolve']), owner: text, resolution: text.nullable() });
 const debt = z.object({
   envelope: digest, time: seconds, application: text, environment: text, release: digest, by: text, reason: text, rules: z.array(text), settledBy: text.nullable(),
@@ -158,13 +160,14 @@ export const outputs = {
     components: z.array(z.object({ name: text, kind: text, platform: text, image: digest, layers: z.array(layer) })),
     packages: z.array(z.object({ name: text, version: text, purl: text.nullable() })),
     commits: z.array(commitLine),
+    revoked: taken,
     statements: z.array(z.object({ kind: text, predicateType: text, says: text, signer: text, logIndex: count, time: seconds, envelope: digest })),
     revisions: z.array(z.object({ environment: text, number: count, state, by: text, reason: text.nullable(), restores: count.nullable() })),
   }),
   trace: z.object({
     application: text, environment: text, revision: z.object({ number: count, state, content: digest, restores: count.nullable() }), release: digest,
     components: z.array(z.object({ name: text, kind: text, pids: z.array(z.int()), image: digest, layers: z.array(layer) })),
-    commit: z.object({ commit: text, uri: text.nullable(), subject: text.nullable() }), packages: count, vouched: z.array(z.object({ what: text, who: z.array(text) })), verdict: digest.nullable(),
+    commit: z.object({ commit: text, uri: text.nullable(), subject: text.nullable() }), packages: count, vouched: z.array(z.object({ what: text, who: z.array(text) })), revoked: taken, verdict: digest.nullable(),
     log: z.object({ first: count.nullable(), last: count.nullable(), size: count, root: hex }),
   }),
   diff: z.object({
@@ -181,7 +184,7 @@ export const outputs = {
   }),
   verify: z.union([
     z.object({
-      application: text, release: digest, statements: z.array(z.object({ predicateType: text, signer: text, logIndex: count, time: seconds, envelope: digest, attached: z.boolean() })), checkpoint: count, root: hex,
+      application: text, release: digest, statements: z.array(z.object({ predicateType: text, signer: text, logIndex: count, time: seconds, envelope: digest, attached: z.boolean() })), revoked: taken, checkpoint: count, root: hex,
     witnesses: z.array(z.object({ name: text, size: count, time: seconds })),
       strangers: count, manifests: count, blobs: z.object({ count, bytes: count }),
     }),

@@ -7,9 +7,10 @@ import { gather, packagesOf, says, type Vouched } from './evidence.ts';
 import { openFooting } from './footing.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
+import { takenBack } from './revoked.ts';
 import { openSession } from './session.ts';
 
-const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'spdx', 'tests', 'scan', 'findings', 'approval', 'verdict', 'revocation', 'incident', 'drill']);
+const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'spdx', 'tests', 'scan', 'findings', 'approval', 'verdict', 'revocation', 'breakGlass', 'settlement', 'incident', 'resolution', 'drill']);
 const most = 10;
 
 /** All that a release is, and all that was said about it: verified on the way, but for the layers' bytes, which `verify` reads. */
@@ -22,6 +23,7 @@ export async function show(this: Context, flags: CommonFlags, reference: string)
     const vouched = await gather(session, footing, document, release);
     const packages = packagesOf(vouched, document);
     const commits = commitsOf(vouched);
+    const taken = await takenBack(session, footing, vouched, packages);
     const ran = (await session.api.timelines()).filter((one) => one.application === application).flatMap(({ revisions }) => revisions.filter((one) => one.release === release));
     if (!flags.json) {
       row(this, 'release', label, release);
@@ -34,6 +36,7 @@ export async function show(this: Context, flags: CommonFlags, reference: string)
       for (const { kind, signer, logIndex, ...one } of vouched.filter(({ kind }) => evidenceKinds.has(kind))) {
         row(this, kind, says({ kind, ...one }), `by ${signer}`, `logged ${logIndex}`);
       }
+      for (const { kind, what, by, reason, logIndex } of taken) if (kind !== 'release') row(this, 'revoked', what, `by ${by}: ${reason}`, `logged ${logIndex}`);
       for (const { commit, subject } of commits.slice(0, most)) row(this, 'commit', `${commit.slice(0, 7)} "${subject}"`);
       if (commits.length > most) row(this, '', `and ${commits.length - most} more`);
       for (const one of ran) row(this, 'ran', `${one.environment}, revision ${one.number}`, one.state, `by ${one.by}${one.reason === null ? '' : `: ${one.reason}`}`);
@@ -44,6 +47,7 @@ export async function show(this: Context, flags: CommonFlags, reference: string)
       components: parts.map(({ component, platform, image, layers }) => ({ name: component.name, kind: component.kind, platform, image, layers })),
       packages: packages.map(({ name, version, purl }) => ({ name, version, purl })),
       commits,
+      revoked: taken,
       statements: vouched.map((one) => ({ kind: one.kind, predicateType: one.predicateType, says: says(one), signer: one.signer, logIndex: one.logIndex, time: one.time, envelope: one.envelope })),
       revisions: ran.map(({ environment, number, state, by, reason, restores }) => ({ environment, number, state, by, reason, restores })),
     };

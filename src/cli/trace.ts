@@ -11,6 +11,7 @@ import { openFooting } from './footing.ts';
 import { commitsOf } from './show.ts';
 import { count, run, short, type CommonFlags } from './output.ts';
 import { timelineOf } from './reference.ts';
+import { standing, takenBack } from './revoked.ts';
 import { openSession } from './session.ts';
 
 /**
@@ -30,7 +31,8 @@ export async function trace(this: Context, flags: CommonFlags & { readonly pid?:
     const packages = packagesOf(vouched, document);
     const running = runningOf(state, revision).filter((one) => pid === undefined || one.pid === pid);
     const components = parts.map(({ component, image, layers }) => ({ name: component.name, kind: component.kind, pids: running.filter((one) => one.component === component.name).map(({ pid }) => pid), image, layers }));
-    const by = signersOf(vouched, revision);
+    const taken = await takenBack(session, footing, vouched, packages);
+    const by = signersOf(standing(vouched, taken), revision);
     const subject = commitsOf(vouched).find(({ commit }) => commit === document.source.commit)?.subject ?? null;
     const [first, last] = [vouched[0]?.logIndex, vouched.at(-1)?.logIndex];
     const root = footing.checkpoint.root.toString('hex');
@@ -45,11 +47,12 @@ export async function trace(this: Context, flags: CommonFlags & { readonly pid?:
       const hashed = packages.every((one) => one.hashed) ? ', each with its hash' : '';
       out(`  <-  commit ${document.source.commit.slice(0, 7)}${subject === null ? '' : ` "${subject}"`}${source}  <-  ${count(packages.length, 'package')}${hashed}`);
       const words = [...by.map(({ what, who }) => `${what} by ${who.join(', ')}`), `verdict ${revision.verdict === null ? 'none' : short(revision.verdict)}`];
+      for (const one of taken) out(`  revoked    ${one.what}, by ${one.by}: ${one.reason}; log ${one.logIndex}`);
       out(`  vouched    ${words.join('; ')}; log ${first}-${last}, proven against checkpoint ${root.slice(0, 12)}`);
     }
     return {
       application: timeline.application, environment, revision: { number: revision.number, state: revision.state, content: revision.content, restores: revision.restores }, release: revision.release,
-      components, commit: { commit: document.source.commit, uri: document.source.uri, subject }, packages: packages.length, vouched: by, verdict: revision.verdict,
+      components, commit: { commit: document.source.commit, uri: document.source.uri, subject }, packages: packages.length, vouched: by, revoked: taken, verdict: revision.verdict,
       log: { first: first ?? null, last: last ?? null, size: footing.checkpoint.size, root },
     };
   });

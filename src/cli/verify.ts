@@ -6,11 +6,12 @@ import { keyHint } from '#sign';
 import { verifyBundle } from '#verify';
 import { rehash, takeApart } from './anatomy.ts';
 import type { Context, System } from './context.ts';
-import { gather, says, type Vouched } from './evidence.ts';
+import { gather, packagesOf, says, type Vouched } from './evidence.ts';
 import { knownKeys, openFooting, publicKey, type Footing } from './footing.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession, readDefinition, type Session } from './session.ts';
+import { requireNotRevoked, requireVouched, standing, takenBack } from './revoked.ts';
 import { witnessedBy } from './witnessed.ts';
 
 interface VerifyFlags extends CommonFlags {
@@ -43,22 +44,26 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
     const { document, blobs, manifests } = await takeApart(registry, application, release);
     const bytes = await rehash(registry, blobs);
     const vouched = await gather(session, footing, document, release);
-    requireProvenance(footing, document, release, vouched);
+    const taken = await takenBack(session, footing, vouched, packagesOf(vouched, document));
+    requireVouched(release, vouched, taken);
+    requireProvenance(footing, document, release, standing(vouched, taken));
     const seen = await witnessedBy(session, footing, Math.max(...vouched.map(({ logIndex }) => logIndex)));
     const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)]);
     const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
+    requireNotRevoked(release, taken);
     if (!flags.json) {
       row(this, 'release', `${application} ${release}`);
       row(this, 'ok', 'bytes', `${count(manifests, 'manifest')} and ${count(blobs.length, 'blob')}, ${size(bytes)}`, 'each re-hashed');
       const evidence = vouched.filter(({ kind }) => !recorded.has(kind));
-      for (const one of evidence) row(this, 'ok', one.kind, says(one), `by ${one.signer}`, `logged ${one.logIndex}`);
+      for (const one of standing(evidence, taken)) row(this, 'ok', one.kind, says(one), `by ${one.signer}`, `logged ${one.logIndex}`);
       if (evidence.length < vouched.length) row(this, 'ok', 'records', `${count(vouched.length - evidence.length, 'request')}, intents and outcomes`);
       row(this, 'ok', 'log', `${count(footing.checkpoint.size, 'entry', 'entries')}, grown from what was seen before`, `checkpoint ${footing.checkpoint.root.toString('hex').slice(0, 12)}`);
       if (seen.of > 0) row(this, seen.witnesses.length > 0 ? 'ok' : '', 'witnesses', `${seen.witnesses.length} of ${seen.of} have seen all of it`, seen.witnesses.map(({ name }) => name).join(', '));
+      for (const { what, by, reason, envelopes } of taken) row(this, 'revoked', `${what}, by ${by}: ${reason}`, `${count(envelopes.length, 'statement')} of it ${envelopes.length === 1 ? 'counts' : 'count'} for nothing`);
       if (strangers > 0) row(this, '', `${count(strangers, 'attached statement')} of strangers`, 'they count for nothing');
       row(this, 'holds', `all of ${application} ${short(release)}`);
     }
-    return { application, release, statements, checkpoint: footing.checkpoint.size, root: footing.checkpoint.root.toString('hex'), witnesses: seen.witnesses.map(({ name, size: entries, time }) => ({ name, size: entries, time })), strangers, manifests, blobs: { count: blobs.length, bytes } };
+    return { application, release, statements, revoked: taken, checkpoint: footing.checkpoint.size, root: footing.checkpoint.root.toString('hex'), witnesses: seen.witnesses.map(({ name, size: entries, time }) => ({ name, size: entries, time })), strangers, manifests, blobs: { count: blobs.length, bytes } };
   });
 }
 
