@@ -1,8 +1,9 @@
 import { verify, type KeyObject } from 'node:crypto';
 import { canonicalJson, malformed, verificationFailed } from '#core';
-import { inclusionRoot, leafHash, logIdOf, parseNote, readCheckpoint, type LogVerifier } from '#log';
+import { inclusionRoot, leafHash, logIdOf, parseNote, type LogVerifier } from '#log';
 import { spkiOf } from '#sign';
 import type { ForeignEntry } from './foreign-bundle.ts';
+import { knownLog } from './known-logs.ts';
 import type { RootLog } from './sigstore-root.ts';
 
 /** An entry that its log vouches for. */
@@ -35,7 +36,7 @@ export function verifyLogged(entry: ForeignEntry, version: 1 | 2 | 3, logs: read
     if (version > 1 || promised === null) throw refuse('proof-missing', 'its log entry carries no proof that the log holds it');
     return { log, isOurs, index: Number(entry.logIndex), time: promised };
   }
-  const checkpoint = isOurs && ours !== undefined ? readCheckpoint(proof.checkpoint.envelope, ours) : { ...readForeignCheckpoint(proof.checkpoint.envelope, log), time: null };
+  const checkpoint = isOurs && ours !== undefined ? knownLog(ours).checkpoint(proof.checkpoint.envelope) : { ...readForeignCheckpoint(proof.checkpoint.envelope, log), time: null };
   const index = Number(proof.logIndex);
   if (proof.treeSize !== String(checkpoint.size) || !proof.rootHash.equals(checkpoint.root)) throw refuse('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   // Rekor v1 counts over all of its shards and promises that number; Rekor v2 has one number.
