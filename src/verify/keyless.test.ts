@@ -83,6 +83,17 @@ test('a certificate without a proven time is refused, and a timestamp that someb
   refused(({ material }) => (stamps(material)[1] = stamps(material)[0] as Json), 'timestamp-invalid');
 });
 
+test('a timestamp that its authority did not grant is refused', () => {
+  refused(({ material }) => {
+    const [one] = (material['timestampVerificationData'] as Json)['rfc3161Timestamps'] as Json;
+    const der = Buffer.from((one as Json)['signedTimestamp'] as Json, 'base64');
+    // PKIStatusInfo stands first, outside of what is signed.
+    const status = der.indexOf(Buffer.from([0x30, 0x03, 0x02, 0x01, 0x00]));
+    der[status + 4] = 2;
+    (one as Json)['signedTimestamp'] = der.toString('base64') as Json;
+  }, 'timestamp-invalid');
+});
+
 test('a root that does not know the certificate authority, the timestamp authority or the log believes nothing', () => {
   refused(({ root }) => (root['certificateAuthorities'] = [] as unknown as Json), 'certificate-untrusted');
   refused(({ root }) => (root['timestampAuthorities'] = [] as unknown as Json), 'timestamp-invalid');
