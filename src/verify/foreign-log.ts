@@ -37,6 +37,7 @@ export function verifyLogged(entry: ForeignEntry, version: 1 | 2 | 3, logs: read
     return { log, isOurs, index: Number(entry.logIndex), time: promised };
   }
   const checkpoint = isOurs && ours !== undefined ? knownLog(ours).checkpoint(proof.checkpoint.envelope) : { ...readForeignCheckpoint(proof.checkpoint.envelope, log), time: null };
+  if (isOurs && 'logId' in checkpoint && checkpoint.logId !== entry.logId.keyId.toString('base64')) throw refuse('log-unknown', "its log entry names another of the log's keys than the one that signed");
   const index = Number(proof.logIndex);
   if (proof.treeSize !== String(checkpoint.size) || !proof.rootHash.equals(checkpoint.root)) throw refuse('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   // Rekor v1 counts over all of its shards and promises that number; Rekor v2 has one number.

@@ -91,7 +91,7 @@ test('one signature twice, and a second one beside it, are refused', () => {
   for (const signatures of [[one, one], [one, signed('one', eve).signatures[0]], []]) refused({ ...first, dsseEnvelope: { ...first.dsseEnvelope, signatures } }, 'signature-count', 'malformed-document');
 });
 
-test('one log counted twice is refused: by one entry twice, by two entries, and by one key under two names', async () => {
+test('one log counted twice is refused: by one entry twice, by two entries, by one key under two names, and by two keys of one log', async () => {
   refused(withEntries(first, entryOf(first), entryOf(first)), 'log-twice');
   const envelope = signed('thrice', ada);
   const [, once, again] = (await log.log([signed('between', ada), ada], [envelope, ada], [envelope, ada])) as [Bundle, Bundle, Bundle];
@@ -100,6 +100,10 @@ test('one log counted twice is refused: by one entry twice, by two entries, and 
   const [aliased] = (await alias.log([envelope, ada])) as [Bundle];
   const root = rootOf((it) => it.tlogs.push(...(trustedRoot(alias.verifier, '2026-01-01T00:00:00Z') as ReturnType<typeof asRoot>).tlogs));
   refused(withEntries(once, entryOf(once), entryOf(aliased)), 'log-twice', 'verification-failed', { ...options, root });
+  const rotated = logInMemory(log.verifier.origin, log.time, { ...logKeys, log: generateSigner('ed25519') });
+  const [anew] = (await rotated.log([envelope, ada])) as [Bundle];
+  const both = rootOf((it) => it.tlogs.push(...(trustedRoot(rotated.verifier, '2026-01-01T00:00:00Z') as ReturnType<typeof asRoot>).tlogs));
+  refused(withEntries(once, entryOf(once), entryOf(anew)), 'log-twice', 'verification-failed', { ...options, root: both });
 });
 
 test('a bundle without a log entry, or of a log that the root does not know, is refused', async () => {

@@ -122,7 +122,9 @@ function signedOf({ content }: ForeignBundle, signer: SignerOf): Signed {
 
 /** Where the root knows logs, one must hold it, and no log twice: two entries of one log are one log's word. */
 function requireDistinctLogs(logged: readonly Logged[], { root, ours }: ForeignOptions): void {
-  if (new Set(logged.map((one) => one.log.spki)).size !== logged.length) throw refuse('log-twice', 'two of its log entries are of one log');
+  const distinct = (of: (one: Logged) => string) => new Set(logged.map(of)).size === logged.length;
+  // A log that has a new key is still one log, and so is a key under two names.
+  if (!distinct((one) => one.log.host) || !distinct((one) => one.log.spki)) throw refuse('log-twice', 'two of its log entries are of one log');
   if (logged.length === 0 && (root.logs.length > 0 || ours !== undefined)) throw refuse('log-entry-missing', 'no log holds it');
 }
 
