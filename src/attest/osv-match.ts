@@ -5,7 +5,7 @@ import { scanPredicate, type Found } from './scan-predicate.ts';
 import { ecosystemOf, normalName } from './versions.ts';
 
 /** A package whose version cannot be held against an entry's ranges: neither affected nor free of it. */
-export interface Uncompared {
+interface Uncompared {
   readonly package: string;
   readonly id: string;
 }

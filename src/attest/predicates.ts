@@ -152,10 +152,11 @@ const settlement = z.strictObject({ application: name, environment: name, breakG
 const resolution = z.strictObject({ incident: count, action: z.enum(['own', 'resolve']), by: text, nonce, owner: text, resolution: text.nullable() });
 /**
  * What other tools signed, as they wrote it: the signature that counts is the one inside. Who brings it vouches for nothing.
- * `bundle`: the text of a Sigstore bundle. `simplesigning`: payload and signature of a legacy cosign signature, base64; `certificate` PEM where it has one.
+ * `bundle`: the text of a Sigstore bundle. `dsse`: the text of an envelope of a legacy cosign attestation. `simplesigning`: payload and signature of a legacy cosign signature, base64; `certificate` PEM where it has one.
  */
 const foreign = z.discriminatedUnion('form', [
   z.strictObject({ form: z.literal('bundle'), bundle: z.string() }),
+  z.strictObject({ form: z.literal('dsse'), envelope: z.string() }),
   z.strictObject({ form: z.literal('simplesigning'), payload: z.string(), signature: z.string(), certificate: z.string().nullable() }),
 ]);
 /** in-toto/attestation: spec/predicates/vuln.md. */

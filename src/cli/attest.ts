@@ -4,13 +4,28 @@ import { importReport, largestReport, makeStatement, reportFormats, signEnvelope
 import { CairnError, type Digest } from '#core';
 import type { ReleaseDocument } from '#release';
 import { spkiOf } from '#sign';
+import { bringBundle, bringFrom, collectOwn } from './attest-foreign.ts';
 import type { Context, System } from './context.ts';
 import { says } from './evidence.ts';
-import { row, run, short, type CommonFlags } from './output.ts';
+import { count, row, run, short, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
-import { openSession, ownSigner, persist, personName } from './session.ts';
+import { openSession, ownSigner, persist, personName, type Session } from './session.ts';
 
-export type AttestFlags = CommonFlags & { readonly [F in ReportFormat]?: readonly string[] };
+export type AttestFlags = CommonFlags & { readonly [F in ReportFormat]?: readonly string[] } & {
+  readonly bundle?: readonly string[];
+  readonly from?: string;
+  readonly collect?: boolean;
+};
+
+interface Stated {
+  readonly kind: string;
+  readonly format: ReportFormat;
+  readonly predicateType: string;
+  readonly report: Digest;
+  readonly says: string;
+  readonly statement: Digest;
+  readonly logIndex: number;
+}
 
 interface Report {
   readonly file: string;
@@ -25,15 +40,17 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
   await run(this, flags, async () => {
     const { system } = this;
     const reports = reportsOf(flags, files);
-    if (reports.length === 0) throw new CairnError('usage', 'there is nothing to attest', { fix: 'cairn attest DIGEST FILE: a report of JUnit, SARIF, OSV-Scanner, CycloneDX or SPDX' });
+    if (reports.length === 0 && flags.bundle === undefined && flags.from === undefined && flags.collect !== true) throw new CairnError('usage', 'there is nothing to attest', { fix: 'cairn attest DIGEST FILE: a report of JUnit, SARIF, OSV-Scanner, CycloneDX or SPDX' });
     const imported = [];
     for (const { file, format } of reports) imported.push(await importReport(basename(file), await read(system, file), format));
     const session = await openSession(system);
     const { application, release } = await persist(system, () => resolve(system, session, reference));
     const document = await persist(system, () => session.api.document(application, release));
+    const foreign = await bringForeign(this, flags, session, application, release, document);
+    const statements: Stated[] = [];
+    if (imported.length === 0) return { application, release, statements, foreign };
     const signer = await ownSigner(system, session.home);
     const key = spkiOf(signer.publicKey).toString('base64');
-    const statements = [];
     for (const { kind, format, predicateType, predicate, report } of imported) {
       const statement = { predicateType, subject: subjectsOf(kind, application, release, document), predicate };
       const envelope = signEnvelope(makeStatement(statement), signer);
@@ -43,8 +60,34 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
       statements.push({ kind, format, predicateType, report, says: said, statement: digest, logIndex });
     }
     if (!flags.json) row(this, 'attested', `${application} ${short(release)}`);
-    return { application, release, statements };
+    return { application, release, statements, foreign };
   });
+}
+
+/** What other tools signed: it counts by the signature inside, so that no key of ours is asked for. */
+async function bringForeign(context: Context, { bundle = [], from, collect = false, json }: AttestFlags, session: Session, application: string, release: Digest, document: ReleaseDocument) {
+  const { system } = context;
+  const say = (...columns: string[]) => (json ? undefined : row(context, ...(columns as [string, ...string[]])));
+  const logged: number[] = [];
+  let strangers = 0;
+  for (const file of bundle) {
+    const { logIndex } = await bringBundle(system, session, application, release, file);
+    logged.push(logIndex);
+    say('bundle', basename(file), `logged ${logIndex}`);
+  }
+  if (collect) {
+    const own = await collectOwn(system, session, application, release);
+    logged.push(...own.logged);
+    strangers += own.strangers;
+    say('collected', count(own.logged.length, 'statement'), own.strangers === 0 ? '' : `${count(own.strangers, 'other')} of strangers, which count for nothing`);
+  }
+  if (from !== undefined) {
+    const { brought, strangers: others } = await bringFrom(system, session, application, release, document, from);
+    logged.push(...brought.map(({ logIndex }) => logIndex));
+    strangers += others;
+    say('brought', `${count(brought.length, 'statement')} from ${from}`, others === 0 ? '' : `${count(others, 'other')} of strangers, which count for nothing`);
+  }
+  return { logged: [...new Set(logged)], strangers };
 }
 
 function reportsOf(flags: AttestFlags, files: readonly string[]): Report[] {

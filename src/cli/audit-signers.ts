@@ -65,6 +65,7 @@ function requireAllowed(policy: Policy | undefined, trust: Trust, statement: Sta
     case predicateTypes.incident:
     case predicateTypes.drill:
     case predicateTypes.ingest:
+    case predicateTypes.foreign:
       return record();
     case predicateTypes.approval:
       return named(parsePredicate('approval', statement).by);

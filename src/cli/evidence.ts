@@ -2,7 +2,7 @@ import { parsePredicate, predicateTypes, subjectDigests, type Statement } from '
 import { CairnError, type Digest } from '#core';
 import { saysOf, type ReleaseDocument } from '#release';
 import type { AboutAnswer } from '#server';
-import { verifyBundle } from '#verify';
+import { verifyBundle, type ForeignForm } from '#verify';
 import { holderOf, knownKeys, requireSameLog, type Footing } from './footing.ts';
 import { count, short } from './output.ts';
 import type { Session } from './session.ts';
@@ -93,6 +93,14 @@ export function packagesOf(vouched: readonly Vouched[], { source }: Pick<Release
   return [...all.values()].toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
+/** What another tool signed, by its own type; it was verified by who took it in, and is again at every decision. */
+function inside(said: ForeignForm): string {
+  if (said.form === 'simplesigning') return 'a signature of cosign';
+  const { payload } = said.form === 'dsse' ? (JSON.parse(said.envelope) as { payload: string }) : ((JSON.parse(said.bundle) as { dsseEnvelope?: { payload: string } }).dsseEnvelope ?? { payload: '' });
+  const type = payload === '' ? undefined : (JSON.parse(Buffer.from(payload, 'base64').toString('utf8')) as { predicateType: string }).predicateType;
+  return type === undefined || type === 'https://sigstore.dev/cosign/sign/v1' ? 'a signature of another tool' : `${kindOf(type)} of another tool`;
+}
+
 const gravest = ['critical', 'high', 'medium', 'low', 'error', 'warning', 'note', 'none', 'unknown'];
 
 /** `3 findings: 1 error, 2 warning`. */
@@ -127,6 +135,8 @@ export function says({ kind, statement }: Pick<Vouched, 'kind' | 'statement'>): 
       const { tool, findings } = parsePredicate('findings', statement);
       return `${tool}: ${tally(findings.map(({ level }) => level), 'finding', 'findings')}`;
     }
+    case 'foreign':
+      return inside(parsePredicate('foreign', statement));
     case 'notes':
       return count(parsePredicate('notes', statement).commits.length, 'commit');
     case 'approval': {

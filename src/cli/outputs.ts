@@ -110,6 +110,7 @@ export const outputs = {
   attest: z.object({
     application: text, release: digest,
     statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count })),
+    foreign: z.object({ logged: z.array(count), strangers: count }),
   }),
   scan: z.object({
     application: text, release: digest, statement: digest, logIndex: count, packages: count, database: z.object({ digest, entries: count, modified: text.nullable() }),

@@ -37,6 +37,9 @@ export const movingRoutes = {
       flags: {
         ...json, junit: report('JUnit XML: test results'), sarif: report('SARIF 2.1.0: findings'), osv: report('OSV-Scanner JSON: vulnerabilities'),
         cyclonedx: report('CycloneDX 1.4 to 1.6 JSON: a bill of materials'), spdx: report('SPDX 2.3 JSON: a bill of materials'),
+        bundle: report('Sigstore bundle that another tool signed: it counts by its own signature'),
+        from: { kind: 'parsed', parse: String, brief: 'REGISTRY/REPOSITORY: what was attached to the release there', optional: true },
+        collect: flag('Look now at what was attached in our own registry; every promotion does'),
       },
       positional: { kind: 'array', parameter: text('Release, then reports whose form is recognised', 'reference FILE'), minimum: 1 },
     },

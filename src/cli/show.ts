@@ -10,7 +10,7 @@ import { resolve } from './reference.ts';
 import { takenBack } from './revoked.ts';
 import { openSession } from './session.ts';
 
-const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'spdx', 'tests', 'scan', 'findings', 'approval', 'verdict', 'revocation', 'breakGlass', 'settlement', 'incident', 'resolution', 'drill']);
+const evidenceKinds: ReadonlySet<string> = new Set(['provenance', 'sbom', 'spdx', 'tests', 'scan', 'findings', 'foreign', 'approval', 'verdict', 'revocation', 'breakGlass', 'settlement', 'incident', 'resolution', 'drill']);
 const most = 10;
 
 /** All that a release is, and all that was said about it: verified on the way, but for the layers' bytes, which `verify` reads. */

@@ -1,9 +1,10 @@
 import { bundleMediaType, parseBundle, parsePredicate, subjectDigests, type Bundle } from '#attest';
 import { CairnError, isDigest, type Digest } from '#core';
+import { sigstoreRoots, type Home } from '#home';
 import { isIndex, parseManifest, registryClient, type RegistryClient } from '#oci';
 import type { ReleaseDocument } from '#release';
 import { keyHint } from '#sign';
-import { verifyBundle } from '#verify';
+import { readForeign, verifyBundle, type Verified } from '#verify';
 import { rehash, takeApart } from './anatomy.ts';
 import type { Context, System } from './context.ts';
 import { gather, packagesOf, says, type Vouched } from './evidence.ts';
@@ -48,7 +49,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
     requireVouched(release, vouched, taken);
     requireProvenance(footing, document, release, standing(vouched, taken));
     const seen = await witnessedBy(session, footing, Math.max(...vouched.map(({ logIndex }) => logIndex)));
-    const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)]);
+    const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)], session.home);
     const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
     requireNotRevoked(release, taken);
     if (!flags.json) {
@@ -90,7 +91,7 @@ function requireProvenance({ policy }: Footing, document: ReleaseDocument, relea
  * What other tools see beside the release. Whoever reaches the registry can attach there: what no known key claims counts for nothing
  * and is only counted. What claims a known key and does not verify is a forgery, and is refused.
  */
-async function readAttached(registry: RegistryClient, footing: Footing, subjects: readonly Digest[]): Promise<{ attached: Set<Digest>; strangers: number }> {
+async function readAttached(registry: RegistryClient, footing: Footing, subjects: readonly Digest[], home: Home): Promise<{ attached: Set<Digest>; strangers: number }> {
   const attached = new Set<Digest>();
   const keys = knownKeys(footing);
   const hints = new Set(keys.map((key) => keyHint(publicKey(key))));
@@ -102,12 +103,31 @@ async function readAttached(registry: RegistryClient, footing: Footing, subjects
         strangers++;
         continue;
       }
-      const verified = verifyBundle(bundle, { log: footing.log, keys });
+      const verified = await ours(bundle, footing, keys, home);
+      if (verified === undefined) continue;
       if (!subjectDigests(verified.statement).includes(subject)) throw new CairnError('verification-failed', `the statement at log entry ${verified.logIndex} is attached to ${short(subject)} and about something else`, { fix: 'cairn audit' });
       attached.add(verified.envelope);
     }
   }
   return { attached, strangers };
+}
+
+/**
+ * A bundle with the key of somebody known: of Cairn, or of another tool with the same key, which is no forgery. What such a one says counts once
+ * the log has it (`cairn attest --collect`), and is seen there. @throws CairnError `verification-failed`, `malformed-document`
+ */
+async function ours(bundle: Bundle, footing: Footing, keys: readonly string[], home: Home): Promise<Verified | undefined> {
+  try {
+    return verifyBundle(bundle, { log: footing.log, keys });
+  } catch (error) {
+    const { roots } = await sigstoreRoots(home.paths);
+    try {
+      readForeign({ form: 'bundle', bundle: JSON.stringify(bundle) }, { roots, keys, ours: footing.log });
+      return undefined;
+    } catch {
+      throw error;
+    }
+  }
 }
 
 async function readBundle(registry: RegistryClient, digest: Digest): Promise<Bundle | undefined> {

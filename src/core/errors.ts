@@ -18,6 +18,7 @@ export const errorCodes = {
   'already-running': 2,
   'port-taken': 2,
   unreachable: 3,
+  throttled: 3,
   unauthorized: 4,
   refused: 4,
   'verification-failed': 4,

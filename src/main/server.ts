@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { asCairnError, canonicalJson, digestOf, writeFileDurable } from '#core';
 import { readFile } from 'node:fs/promises';
-import { adoptNextLogKey, findNextLogKey, loadSealer, loadServerKeys, makeNextLogKey, openHome, readToken } from '#home';
+import { adoptNextLogKey, believedRoots, findNextLogKey, loadSealer, loadServerKeys, makeNextLogKey, openHome, readToken } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
-import { collectGarbage, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
+import { collectGarbage, collector, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { logNoteKeys, signingConfig, trustedRoot } from '#log';
 import { spkiOf, type Signer } from '#sign';
 import { trustBody, verifyBundle } from '#verify';
@@ -46,8 +46,11 @@ async function main(): Promise<void> {
     witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: () => logNoteKeys(log()), folder: paths.witnessed, report: (error) => report('witness', error),
   });
   ledger.onCheckpoint(() => witnessing.nudge());
+  const believed = believedRoots(paths);
+  const foreign = collector({ ledger, repositories, store, record: keys.record, log, roots: believed.load, clock: systemClock, folder: join(paths.registry, 'seen') });
   const moves = delivery({
-    ledger, witnesses: witnessing, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted,
+    foreign: foreign.reader, collect: foreign.collect,
+    ledger, witnesses: witnessing, registry, gateway: gatewayOf(runner), secrets, signers: keys, report: (error) => report('delivery', error), verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: () => digestOf(canonicalJson([trusted(), believed.digest()])),
     origin, version, platform: platform(), clock: systemClock, faults,
   });
   const environments = settings.environments.map(({ name, port }) => ({ name, url: `http://${settings.host}:${port}` }));
@@ -55,7 +58,7 @@ async function main(): Promise<void> {
   const look = () => runner.state();
   const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
   const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log(), settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
-  const server = await startServer({ ledger, logTrust, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
+  const server = await startServer({ ledger, logTrust, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, collector: foreign, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
   republish = () => writeSigstoreFiles(paths, sigstore(server.url));
   await republish();
 

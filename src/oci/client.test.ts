@@ -69,7 +69,7 @@ test('absent, unreachable, throttled and forbidden are told apart', async () => 
   const answers: Record<number, object> = {
     404: { code: 'not-found', retryable: false },
     403: { code: 'unauthorized' },
-    429: { code: 'unreachable', retryable: true, context: { throttled: true, status: 429, retryAfterSeconds: 7 } },
+    429: { code: 'throttled', retryable: true, context: { status: 429, retryAfterSeconds: 7 } },
     503: { code: 'unreachable', retryable: true, context: { status: 503 } },
     400: { code: 'refused' },
   };

@@ -7,7 +7,7 @@ import type { StoredManifest } from './repository.ts';
 
 /**
  * One repository of any registry (distribution-spec 1.1). What is asked for by digest is hashed before it is returned.
- * Every call throws CairnError `unreachable` (retryable; with `context.throttled` if the registry asks for patience),
+ * Every call throws CairnError `unreachable`, `throttled` (both retryable; the second where the registry asks for patience),
  * `unauthorized`, `refused` for what it won't take. The caller retries; every call may be repeated.
  */
 export interface RegistryClient {

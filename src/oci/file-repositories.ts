@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, digestOf, exists, fsyncDirectory, noFaults, parseDigest, type Digest, type Faults } from '#core';
 import {
@@ -86,6 +86,16 @@ export function fileRepositories(directory: string, store: ContentStore, faults:
     return { bytes: await store.read(digest), mediaType, digest };
   }
 
+  async function* eachReferrer(name: string, subject: Digest, after: string): AsyncGenerator<Descriptor> {
+    checkRepositoryName(name);
+    for (const hex of await namesIn(join(directory, name, '_referrers', subject.slice(7)))) {
+      const digest = parseDigest(`sha256:${hex}`);
+      if (digest <= after || !(await exists(manifestPath(directory, name, digest)))) continue;
+      const { bytes, mediaType } = await getManifest(name, digest);
+      yield referrerDescriptor(parseManifest(bytes, mediaType), digest, bytes.byteLength);
+    }
+  }
+
   return {
     getManifest,
 
@@ -121,19 +131,23 @@ export function fileRepositories(directory: string, store: ContentStore, faults:
       return listed;
     },
 
-    async referrers(name, subject) {
+    eachReferrer,
+
+    async *arrivals(name, subject, skip) {
       checkRepositoryName(name);
-      const found: Descriptor[] = [];
-      for (const hex of await namesIn(join(directory, name, '_referrers', subject.slice(7)))) {
-        const digest = parseDigest(`sha256:${hex}`);
-        if (!(await exists(manifestPath(directory, name, digest)))) continue;
-        const { bytes, mediaType } = await getManifest(name, digest);
-        found.push(referrerDescriptor(parseManifest(bytes, mediaType), digest, bytes.byteLength));
+      const folder = join(directory, name, '_referrers', subject.slice(7));
+      const names = (await namesIn(folder)).filter((hex) => !skip(parseDigest(`sha256:${hex}`)));
+      for (let at = 0; at < names.length; at += statsAtOnce) {
+        const found = await Promise.all(names.slice(at, at + statsAtOnce).map(async (hex) => ({ hex, at: (await stat(join(folder, hex)).catch(ifAbsent(undefined)))?.mtimeMs })));
+        for (const one of found) if (one.at !== undefined) yield { digest: parseDigest(`sha256:${one.hex}`), at: one.at };
       }
-      return found;
     },
+
+    referrers: (name, subject) => Array.fromAsync(eachReferrer(name, subject, '')),
   };
 }
+
+const statsAtOnce = 128;
 
 /** What must be there before the manifest is. */
 function named(document: ImageManifest | ImageIndex): readonly Descriptor[] {

@@ -102,7 +102,7 @@ const codes: Readonly<Record<number, ErrorCode>> = { 401: 'unauthorized', 403: '
 
 /**
  * Returns the answer if its status is one of `good`. Absent, unreachable and throttled are told apart, since each is mended
- * differently: `not-found`; `unreachable`; `unreachable` with `context.throttled`.
+ * differently: `not-found`; `unreachable`; `throttled`.
  */
 export async function expectStatus(answer: Answer, what: string, ...good: number[]): Promise<Answer> {
   if (good.includes(answer.status)) return answer;
@@ -113,9 +113,9 @@ export async function expectStatus(answer: Answer, what: string, ...good: number
   );
   const message = `${url.host} answered ${status} to: ${what}${said === '' ? '' : ` (${said})`}`;
   if (status === 429) {
-    const after = Number(answer.header('retry-after'));
-    const context = { throttled: true, status, ...(Number.isFinite(after) ? { retryAfterSeconds: after } : {}) };
-    throw new CairnError('unreachable', message, { retryable: true, context, fix: 'Wait, then try again' });
+    const after = Number(answer.header('retry-after') ?? Number.NaN);
+    const known = Number.isFinite(after) && after >= 0;
+    throw new CairnError('throttled', message, { retryable: true, context: { status, ...(known && { retryAfterSeconds: after }) }, fix: known ? `Try again in ${after} s` : 'Wait, then try again' });
   }
   if (status >= 500) throw new CairnError('unreachable', message, { retryable: true, context: { status } });
   throw new CairnError(codes[status] ?? 'refused', message, { context: { status } });

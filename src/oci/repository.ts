@@ -35,6 +35,10 @@ export interface Repositories {
   blobSize(name: string, digest: Digest): Promise<number | undefined>;
   /** In the order of their bytes. @throws CairnError `not-found` for a repository that holds no manifest */
   tags(name: string): Promise<string[]>;
+  /** As `referrers`, one after another and from behind the digest `after` on: however many there are, they cost who looks no memory. */
+  eachReferrer(name: string, subject: Digest, after: string): AsyncIterable<Descriptor>;
+  /** Digests of what refers to the subject and when each came (milliseconds, by the disk), unread and in no order; without those that `skip` names. */
+  arrivals(name: string, subject: Digest, skip: (digest: Digest) => boolean): AsyncIterable<{ readonly digest: Digest; readonly at: number }>;
   /** In the order of their digests; empty where nothing refers to it, known or not. */
   referrers(name: string, subject: Digest): Promise<Descriptor[]>;
 }

@@ -64,20 +64,24 @@ export async function serveReferrers({ repositories, response, name, last, query
   const subject = parseDigest(last);
   const wanted = query.get('artifactType');
   const after = query.get('last') ?? '';
-  const all = await repositories.referrers(name, subject);
-  const rest = all.filter(({ artifactType, digest }) => (wanted === null || artifactType === wanted) && digest > after);
-  const manifests = firstPage(rest);
+  const { manifests, more } = await firstPage(repositories.eachReferrer(name, subject, after), wanted);
   const index = { schemaVersion: 2, mediaType: mediaTypes.imageIndex, manifests };
   const next = new URLSearchParams({ ...(wanted === null ? {} : { artifactType: wanted }), last: manifests.at(-1)?.digest ?? '' });
   sendBody(response, 200, mediaTypes.imageIndex, Buffer.from(JSON.stringify(index)), {
     ...(wanted === null ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
-    ...(manifests.length < rest.length ? { Link: `</v2/${name}/referrers/${subject}?${next}>; rel="next"` } : {}),
+    ...(more ? { Link: `</v2/${name}/referrers/${subject}?${next}>; rel="next"` } : {}),
   });
 }
 
-/** As many as fit into an index of the size that clients take, and at least one, since each came as a manifest of that size. */
-function firstPage(descriptors: readonly Descriptor[]): readonly Descriptor[] {
+/** As many as fit into an index of the size that clients take, and at least one, since each came as a manifest of that size. What comes after is not read. */
+async function firstPage(descriptors: AsyncIterable<Descriptor>, wanted: string | null): Promise<{ manifests: readonly Descriptor[]; more: boolean }> {
+  const manifests: Descriptor[] = [];
   let room = manifestLimit - 4096;
-  const fit = descriptors.findIndex((descriptor) => (room -= Buffer.byteLength(JSON.stringify(descriptor)) + 1) < 0);
-  return fit === -1 ? descriptors : descriptors.slice(0, Math.max(fit, 1));
+  for await (const descriptor of descriptors) {
+    if (wanted !== null && descriptor.artifactType !== wanted) continue;
+    room -= Buffer.byteLength(JSON.stringify(descriptor)) + 1;
+    if (room < 0 && manifests.length > 0) return { manifests, more: true };
+    manifests.push(descriptor);
+  }
+  return { manifests, more: false };
 }

@@ -6,7 +6,7 @@ import type { ReleaseDocument } from './document.ts';
 import { gatherFacts, type LoggedFacts } from './facts.ts';
 import { isQuarantined } from './plan.ts';
 import type { Ledger, Timeline, Witnesses } from './ports.ts';
-import { Proven, type Verifier } from './proven.ts';
+import { Proven, type ProvenOptions } from './proven.ts';
 import { witnessFacts } from './witnessed.ts';
 
 export interface Asking {
@@ -19,6 +19,8 @@ export interface Asking {
   readonly timeline: Timeline;
   readonly document: ReleaseDocument;
   readonly schema: Facts['schema'];
+  /** What could not be asked. */
+  readonly sources?: Facts['sources'];
 }
 
 export interface Decided {
@@ -67,7 +69,7 @@ export class Decisions {
   readonly #gathered = new LRUCache<string, Gathered>({ max: mostGathered });
   #standing: Standing | undefined;
 
-  constructor(options: { ledger: Ledger; verify: Verifier; trust: () => Digest; clock: Clock; witnesses?: Witnesses | undefined }) {
+  constructor(options: ProvenOptions & { clock: Clock; witnesses?: Witnesses | undefined }) {
     this.#ledger = options.ledger;
     this.#clock = options.clock;
     this.#trust = options.trust;
@@ -85,7 +87,7 @@ export class Decisions {
     const { size, logged, policy, digest, gathered } = standing;
     const time = Math.max(Math.floor(this.#clock.now().getTime() / 1000), logged);
     const { schema, environment, direction, by } = asking;
-    const facts: Facts = { ...gathered.facts, witnessed, sources, schema };
+    const facts: Facts = { ...gathered.facts, witnessed, sources: [...sources, ...(asking.sources ?? [])], schema };
     const key = JSON.stringify([asking.release, asking.content, environment, direction, by, digest, trust, gathered.set, digestOf(canonicalJson(facts)), size]);
     const evidence: Evidence = { ...facts, statements: gathered.statements };
     const kept = this.#decided.get(key);
@@ -96,8 +98,8 @@ export class Decisions {
   }
 
   /** What the gate may weigh of a release, proven. */
-  statements(release: Digest, document: ReleaseDocument): Promise<readonly EvidenceStatement[]> {
-    return this.#proven.about(release, document);
+  async statements(release: Digest, document: ReleaseDocument): Promise<readonly EvidenceStatement[]> {
+    return this.#proven.about(release, document, await this.#ledger.policy());
   }
 
   /** How many decisions are kept. */
@@ -133,7 +135,7 @@ export class Decisions {
     if (known !== undefined && this.#standing?.size === size) return { ...this.#standing, logged, gathered: known };
     for (let tries = 0; tries < mostTries; tries++) {
       const policy = this.#standing?.size === size ? this.#standing.policy : await this.#ledger.policy();
-      const statements = await this.#proven.about(release, document);
+      const statements = await this.#proven.about(release, document, policy);
       const facts = await gatherFacts({ ledger: this.#ledger, document, release, content, timeline, statements });
       const after = await this.#ledger.newest();
       if (after.size === size) {

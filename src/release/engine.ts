@@ -1,10 +1,12 @@
 import { predicateTypes, subjectOf } from '#attest';
-import { CairnError, Mutex, type Clock, type Digest, type Faults } from '#core';
-import { policyDigest, type Decision, type Evidence } from '#policy';
+import { asCairnError, CairnError, Mutex, shortDigest, type Clock, type Digest, type Faults } from '#core';
+import { policyDigest, type Decision, type Evidence, type Policy } from '#policy';
 import { authorityOf, type Authority } from './authority.ts';
 import { contentHash, type Content } from './content.ts';
 import { Decisions } from './decisions.ts';
 import type { ReleaseDocument } from './document.ts';
+import { partsOf } from './facts.ts';
+import type { ForeignReader } from './foreign.ts';
 import { launchOf } from './launch.ts';
 import type { Verifier } from './proven.ts';
 import type { Gateway, Launch, Ledger, Registry, Revision, Secrets, SignedStatement, Timeline, Witnesses } from './ports.ts';
@@ -21,6 +23,10 @@ export interface DeliveryOptions {
   readonly verify: Verifier;
   /** Digest of what `verify` believes: where it changes, nothing that was proven before counts. */
   readonly trust: () => Digest;
+  /** Verifies what other tools signed, against the keys and identities of the policy. */
+  readonly foreign: (policy: Policy) => Promise<ForeignReader>;
+  /** Takes in what others attached to these digests since it was last asked; answers how much it had no time to look at. */
+  readonly collect: (application: string, parts: ReadonlySet<Digest>) => Promise<{ readonly remaining: number }>;
   readonly origin: string;
   readonly version: string;
   /** `linux/amd64`: which of a component's manifests runs here. */
@@ -65,15 +71,27 @@ export class Engine {
   }
 
   /** A decision that something is done by: its evidence is read from the ledger now, and it is signed. */
-  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<{ decision: Decision; policy: Digest; verdict: SignedStatement }> {
+  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact, sources: Evidence['sources'] = []): Promise<{ decision: Decision; policy: Digest; verdict: SignedStatement }> {
     const { origin, version, signers } = this.options;
-    const { decision, evidence, policy, time } = await this.decisions.decide({ ...asked, timeline, document, direction, schema }, { fresh: true });
+    const { decision, evidence, policy, time } = await this.decisions.decide({ ...asked, timeline, document, direction, schema, sources }, { fresh: true });
     return { decision, policy: policyDigest(policy), verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
   }
 
   /** What the gate would say, for those who only look: nothing is signed, and what was read at this size of the log is not read again. */
   async weigh(asked: Pick<Asked, 'release' | 'content' | 'environment'> & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact): Promise<Decision> {
     return (await this.decisions.decide({ ...asked, timeline, document, direction, schema })).decision;
+  }
+
+  /** Never stops a decision: what could not be looked at is missing from it, and the decision says so. */
+  async collect(application: string, release: Digest, document: ReleaseDocument): Promise<Evidence['sources']> {
+    try {
+      const { remaining } = await this.options.collect(application, partsOf(release, document));
+      return remaining === 0 ? [] : [{ name: 'registry', state: 'unreachable', detail: `${remaining} attached statements are not looked at yet: cairn attest ${shortDigest(release)} --collect` }];
+    } catch (thrown) {
+      const error = asCairnError(thrown);
+      this.options.report(error);
+      return [{ name: 'registry', state: 'unreachable', detail: error.message.slice(0, 1000) }];
+    }
   }
 
   /** What the data says; null where the release declares nothing. Runs the release's own command: only for what the gate let in. */

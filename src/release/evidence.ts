@@ -2,7 +2,7 @@ import { subjectDigests, type Statement } from '#attest';
 import type { Digest } from '#core';
 import type { EvidenceStatement } from '#policy';
 import type { ReleaseDocument } from './document.ts';
-import { componentsOf } from './facts.ts';
+import { componentsOf, partsOf } from './facts.ts';
 import type { Logged } from './ports.ts';
 import { aboutComponents, aboutEither, aboutRelease, saysOf } from './says.ts';
 
@@ -17,7 +17,7 @@ export function concerns(predicateType: string, subjects: readonly Digest[], rel
   if (!subjects.some((one) => components.includes(one))) return false;
   if (aboutComponents.includes(predicateType)) return true;
   // What was found in another release with one of these components may be in its other ones.
-  const own = new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
+  const own = partsOf(release, document);
   return aboutEither.includes(predicateType) && subjects.every((one) => own.has(one));
 }
 

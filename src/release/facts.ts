@@ -40,6 +40,11 @@ export function componentsOf(document: ReleaseDocument): Digest[] {
   return [...new Set(document.components.map(({ digest }) => digest))];
 }
 
+/** Every digest that is the release or a part of it that others may have signed. */
+export function partsOf(release: Digest, document: ReleaseDocument): Set<Digest> {
+  return new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
+}
+
 function sourceFacts({ source }: ReleaseDocument): Pick<Facts, 'commit' | 'source' | 'changes'> {
   return { commit: source.commit, source: source.uri, changes: source.changes ?? null };
 }

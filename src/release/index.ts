@@ -6,6 +6,8 @@ export {
 } from './document.ts';
 export type { DeliveryOptions } from './engine.ts';
 export { advance, states, type State } from './lifecycle.ts';
+export { partsOf } from './facts.ts';
+export { foreignSays, foreignTypes, isOfRelease, weighForeign, type ForeignReader } from './foreign.ts';
 export { saysOf } from './says.ts';
 export type { GlassBroken } from './governance.ts';
 export type { Moved } from './moved.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { envelopeDigest, parsePredicate } from '#attest';
 import { CairnError, shortDigest } from '#core';
-import type { Decision } from '#policy';
+import type { Decision, Evidence } from '#policy';
 import { contentHash, type Content } from './content.ts';
 import type { ReleaseDocument } from './document.ts';
 import type { Engine, SchemaFact, Spot } from './engine.ts';
@@ -48,7 +48,8 @@ export class Promotion {
         await registry.rehash(application, release);
         return read;
       });
-      const { decision, logged } = await this.#admit(signed, { ...asked, by }, timeline, document, content);
+      const sources = await this.#engine.collect(application, release, document);
+      const { decision, logged } = await this.#admit(signed, { ...asked, by }, timeline, document, content, sources);
       if (!decision.passed) throw refusal(asked, decision);
       faults.point('attach verdict');
       for (const one of logged.slice(1, 2)) await registry.attach(application, one);
@@ -57,10 +58,10 @@ export class Promotion {
   }
 
   /** Decides and commits. A policy that came into force in between is another gate: it is decided again, under that one. */
-  async #admit(signed: SignedStatement, asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, content: Content): Promise<{ decision: Decision; logged: readonly Logged[] }> {
+  async #admit(signed: SignedStatement, asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, content: Content, sources: Evidence['sources']): Promise<{ decision: Decision; logged: readonly Logged[] }> {
     const { ledger, signers } = this.#engine.options;
     for (let tries = 0; ; tries++) {
-      const judge = (schema: SchemaFact) => this.#engine.guarded(asked, () => this.#engine.judge(asked, timeline, document, 'promote', schema));
+      const judge = (schema: SchemaFact) => this.#engine.guarded(asked, () => this.#engine.judge(asked, timeline, document, 'promote', schema, sources));
       const judged = await judge(null);
       await this.#requireSecrets(document, content, asked);
       // Only what the gate lets in is run, and the schema command is the release's own code.

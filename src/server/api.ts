@@ -8,6 +8,8 @@ import { environmentOf, policyDigest } from '#policy';
 import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
 import { publicKeyFrom } from '#sign';
 import { isLocal } from './local.ts';
+import type { Collector } from './collect.ts';
+import { foreignRoutes } from './foreign-routes.ts';
 import type { ErrorAnswer, Info, ProofAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
 import type { LogTrust } from './log-trust.ts';
@@ -22,6 +24,7 @@ export interface ApiOptions extends Pick<PublicLogOptions, 'published'> {
   readonly delivery: Delivery;
   readonly registry: Registry;
   readonly secrets: SecretStore;
+  readonly collector: Collector;
   readonly token: string;
   readonly logTrust: LogTrust;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
@@ -72,6 +75,7 @@ export function api(options: ApiOptions): Hono {
   });
 
   reads(app, options);
+  foreignRoutes(app, options, bodyOf);
   app.get('/api/v1/info', async (context) => {
     const checkpoint = (await ledger.checkpoint()) ?? { size: 0, note: '' };
     return context.json({ ...options.info, policy: policyDigest(await ledger.policy()), checkpoint } satisfies Info);
@@ -185,12 +189,14 @@ async function readSigned(context: Context): Promise<SignedStatement> {
 const largestRequest = 48 << 20;
 
 /** Read up to the limit and no further, whatever the headers say or leave out: memory is ours to bound. */
-async function body(context: Context): Promise<unknown> {
+const body = (context: Context): Promise<unknown> => bodyOf(context.req.raw);
+
+async function bodyOf(request: Request): Promise<unknown> {
   const tooLarge = () => new CairnError('malformed-document', `the request is larger than ${largestRequest >> 20} MiB`, { fix: 'Attest what is smaller, such as packages without their files' });
-  if (Number(context.req.header('content-length') ?? 0) > largestRequest) throw tooLarge();
+  if (Number(request.headers.get('content-length') ?? 0) > largestRequest) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of context.req.raw.body ?? []) {
+  for await (const chunk of request.body ?? []) {
     size += chunk.byteLength;
     if (size > largestRequest) throw tooLarge();
     chunks.push(chunk);
@@ -210,7 +216,7 @@ function read<T>(schema: z.ZodType<T>, value: unknown): T {
 
 const statusOf: Partial<Record<Failure['code'], 400 | 401 | 403 | 404 | 409 | 422 | 500 | 503>> = {
   internal: 500, storage: 500, unreachable: 503, unauthorized: 401, refused: 403, 'verification-failed': 403,
-  'not-found': 404, 'unknown-reference': 404, conflict: 409, unhealthy: 422, 'nothing-to-return-to': 409, reverted: 409, incident: 403, 'storage-full': 500,
+  'not-found': 404, 'unknown-reference': 404, conflict: 409, unhealthy: 422, 'nothing-to-return-to': 409, reverted: 409, incident: 403, 'storage-full': 500, throttled: 503,
 };
 
 function answerError(context: Context, error: Failure): Response {

@@ -3,6 +3,8 @@ import type { Envelope } from '#attest';
 import { CairnError, errorCodes, type Digest, type ErrorCode } from '#core';
 import type { StoredRelease } from '#ledger';
 import type { Debt, Drill, GlassBroken, Incident, ReleaseDocument, RevokedKey, RevokedPackage, RollbackPlan, RollbackRequest, SignedStatement, Timeline, Touched } from '#release';
+import type { ForeignForm } from '#verify';
+import type { Collected } from './collect.ts';
 import type { ErrorAnswer, Info, MovedAnswer, ProofAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
 import type { AboutAnswer } from './reads.ts';
@@ -32,6 +34,9 @@ export function apiClient(baseUrl: string, token: string) {
     findRelease: (application: string, prefix: string) => get<Digest[]>(`/api/v1/releases/${application}/${prefix}`),
     statements: (about: Digest) => get<AboutAnswer[]>(`/api/v1/statements/${about}`),
     addStatement: (application: string, signed: SignedStatement) => post<StatementAnswer>(`/api/v1/statements/${application}`, signed),
+    /** What another tool signed about the release or a part of it. */
+    addForeign: (application: string, release: Digest, said: ForeignForm) => post<StatementAnswer>(`/api/v1/foreign/${application}/${release}`, said),
+    collect: (application: string, release: Digest) => post<Collected>(`/api/v1/collect/${application}/${release}`, {}),
     promote: (signed: SignedStatement) => post<MovedAnswer>('/api/v1/promote', signed),
     resume: (signed: SignedStatement) => post<object>('/api/v1/resume', signed),
     rollback: (wanted: RollbackRequest, signal?: AbortSignal) => post<MovedAnswer>('/api/v1/rollback', wanted, signal),

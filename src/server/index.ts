@@ -3,6 +3,8 @@ export { apiClient, type ApiClient } from './client.ts';
 export { embeddedRegistry } from './registry.ts';
 export { startServer, type RunningServer, type ServerOptions } from './server.ts';
 export type { Info, MovedAnswer, TimelineAnswer } from './contract.ts';
+export { collector, type Collected, type Collector } from './collect.ts';
+export { bundleIn, legacyIn, legacyTags, mayBeBundle, type Found } from './foreign-found.ts';
 export { LogTrust, type LogTrustOptions, type NextLogKey } from './log-trust.ts';
 export { collectGarbage, type GcAnswer, type GcItem, type GcOptions } from './gc.ts';
 export { reads, type AboutAnswer, type ReadOptions } from './reads.ts';

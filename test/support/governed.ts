@@ -99,7 +99,7 @@ export async function governed(t: Pick<TestContext, 'after'>, policy: Policy = g
   const trust = digestOf(spkiOf(log.log));
   const options: DeliveryOptions = {
     ledger, registry, gateway: memoryGateway().gateway, secrets: { read: async () => '', latest: async () => ({}) }, signers: { record, admit: () => admit },
-    verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trust, origin: keys.origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults, report: () => {},
+    verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trust, foreign: async () => () => { throw new CairnError('internal', 'nothing of others is here'); }, collect: async () => ({ remaining: 0 }), origin: keys.origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults, report: () => {},
   };
   const moves = delivery(options);
   await ledger.commit([signedBy('ada', { predicateType: predicateTypes.policy, subject: [subjectOf('policy', policyDigest(policy))], predicate: policy })]);

@@ -13,9 +13,9 @@ import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, ty
 import { policyDigest, type Policy } from '#policy';
 import { delivery, makeRelease, type Moved, type SignedStatement } from '#release';
 import { logNoteKeys, signingConfig, trustedRoot, type LogVerifier } from '#log';
-import { collectGarbage, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
+import { collectGarbage, collector, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
-import { verifyBundle } from '#verify';
+import { seedRoot, verifyBundle } from '#verify';
 import { startWitnessing } from '#witness';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
 import { memoryGateway } from './memory-gateway.ts';
@@ -104,14 +104,15 @@ async function openServer(t: TestContext, folder: string, adapt: (genesis: Polic
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const witnessing = await startWitnessing({ witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: () => logNoteKeys(log()), folder: paths.witnessed, report: () => {} });
   ledger.onCheckpoint(() => witnessing.nudge());
+  const foreign = collector({ ledger, repositories, store, record: keys.record, log, roots: async () => [seedRoot()], clock, folder: join(folder, 'seen') });
   const moves = delivery({
-    witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
+    foreign: foreign.reader, collect: foreign.collect, witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
     report: () => {},
   });
   const reader = await openReader(paths.ledger);
   const info = { version: '0', origin, environments: environments.map(({ name, port }) => ({ name, url: `http://127.0.0.1:${port}` })) };
   const server = await startServer({
-    witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), ledger, logTrust, delivery: moves, registry, secrets, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
+    witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), ledger, logTrust, delivery: moves, registry, secrets, collector: foreign, reader, runner: async () => state(), metrics: async () => '', collectGarbage: (dryRun) => collectGarbage({ ledger, registry, repositories, store, runner: async () => state(), folders: paths, clock }, dryRun), token: await readToken(paths), info, repositories, store, host: '127.0.0.1', port: 0, clock,
     sigstore: (at) => ({ trustedRoot: JSON.stringify(trustedRoot(log(), settings.since)), signingConfig: JSON.stringify(signingConfig(at, settings.since)) }),
   });
   t.after(async () => {
