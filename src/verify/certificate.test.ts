@@ -2,22 +2,23 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readLeaf } from './certificate.ts';
+import { isTimestamper, readLeaf } from './certificate.ts';
 import { library, type Asn1 } from './library.ts';
 
 // What a certificate says is read before it is known whether an authority signed it: the fixture's, changed, needs no signature.
 
-const fixture = JSON.parse(readFileSync(join(import.meta.dirname, 'fixture-keyless.json'), 'utf8')) as { issuer: string; one: { verificationMaterial: { certificate: { rawBytes: string } } } };
+const fixture = JSON.parse(readFileSync(join(import.meta.dirname, 'fixture-keyless.json'), 'utf8')) as { issuer: string; root: { timestampAuthorities: { certChain: { certificates: { rawBytes: string }[] } }[] }; one: { verificationMaterial: { certificate: { rawBytes: string } } } };
 const original = Buffer.from(fixture.one.verificationMaterial.certificate.rawBytes, 'base64');
-const { ASN1Obj } = library().core;
+const authority = Buffer.from(fixture.root.timestampAuthorities[0]?.certChain.certificates[0]?.rawBytes ?? '', 'base64');
+const { ASN1Obj, X509Certificate } = library().core;
 
 type Changeable = { -readonly [K in keyof Asn1]: Asn1[K] };
 
 const extensionsOf = (root: Asn1): Changeable => root.subs[0]!.subs.find((one) => one.tag.isContextSpecific(3))!.subs[0]!;
 const extension = (root: Asn1, oid: string) => extensionsOf(root).subs.find((one) => one.subs[0]!.toOID() === oid)!;
 
-function after(change: (root: Asn1) => void): Buffer {
-  const root = ASN1Obj.parseBuffer(Buffer.from(original));
+function after(change: (root: Asn1) => void, der = original): Buffer {
+  const root = ASN1Obj.parseBuffer(Buffer.from(der));
   change(root);
   return root.toDER();
 }
@@ -56,5 +57,17 @@ test('an extension twice, a critical one that nobody understands, and another pu
 });
 
 test('bytes that are no certificate in DER are refused', () => {
-  for (const der of [Buffer.alloc(0), Buffer.from('no'), original.subarray(1), Buffer.concat([original, Buffer.from([0])])]) assert.throws(() => readLeaf(der), { context: { reason: 'certificate-malformed' } });
+  // The length in three bytes where two do: the same to OpenSSL, another certificate to who compares bytes.
+  const longer = Buffer.concat([Buffer.from([0x30, 0x83, 0]), original.subarray(2)]);
+  for (const der of [Buffer.alloc(0), Buffer.from('no'), original.subarray(1), Buffer.concat([original, Buffer.from([0])]), longer]) assert.throws(() => readLeaf(der), { context: { reason: 'certificate-malformed' } });
+});
+
+test('only a certificate for timestamping, critically and alone, sets times', () => {
+  const is = (change: (root: Asn1) => void) => isTimestamper(X509Certificate.parse(after(change, authority)));
+  const usage = (root: Asn1) => extension(root, '2.5.29.37');
+  assert.ok(is(() => {}));
+  assert.ok(!is((root) => usage(root).subs.splice(1, 1)), 'not critical');
+  assert.ok(!is((root) => usage(root).subs.at(-1)!.subs[0]!.subs.push(parse('06082b06010505070303'))), 'for something else too');
+  assert.ok(!is((root) => usage(root).subs.at(-1)!.subs[0]!.subs.splice(0, 1, parse('06082b06010505070303'))), 'for something else');
+  assert.ok(!is((root) => extensionsOf(root).subs.splice(extensionsOf(root).subs.indexOf(usage(root)), 1)), 'for anything');
 });

@@ -1,9 +1,10 @@
 import { X509Certificate, type KeyObject } from 'node:crypto';
 import { verificationFailed } from '#core';
-import { library, type Asn1 } from './library.ts';
+import { library, type Asn1, type SigstoreCertificate } from './library.ts';
 
 const oids = { keyUsage: '2.5.29.15', altName: '2.5.29.17', constraints: '2.5.29.19', extendedUsage: '2.5.29.37', issuer: '1.3.6.1.4.1.57264.1.8', oldIssuer: '1.3.6.1.4.1.57264.1.1', username: '1.3.6.1.4.1.57264.1.7' };
 const codeSigning = '1.3.6.1.5.5.7.3.3';
+const timestamping = '1.3.6.1.5.5.7.3.8';
 const understood = new Set([oids.keyUsage, oids.altName, oids.constraints, oids.extendedUsage]);
 
 /** What a signing certificate of Fulcio says (sigstore/fulcio: docs/certificate-specification.md, docs/oid-info.md). */
@@ -38,6 +39,13 @@ export function isSelfIssued(der: Buffer): boolean {
   } catch {
     return true;
   }
+}
+
+/** RFC 3161 section 2.3: for timestamping, critically and alone. Without this any certificate below the authority's root could set the time. */
+export function isTimestamper(certificate: SigstoreCertificate): boolean {
+  const usage = certificate.extension(oids.extendedUsage);
+  const [purpose, ...others] = usage?.valueObj.subs[0]?.subs ?? [];
+  return !certificate.isCA && usage?.critical === true && purpose?.toOID() === timestamping && others.length === 0;
 }
 
 function read(der: Buffer): Leaf {

@@ -59,8 +59,11 @@ test('a spliced log entry of another bundle is refused, whole or in part', () =>
 });
 
 test('an entry under the key of another signer of the same content is refused', async () => {
-  const [theirs] = (await logInMemory('log-0123.cairn.internal', 1_795_500_000, logKeys).log([signed('one', eve), eve])) as [Bundle];
+  const [theirs] = (await logInMemory(log.verifier.origin, log.time, logKeys).log([signed('one', eve), eve])) as [Bundle];
   refused(withEntries(first, entryOf(theirs)), 'entry-mismatch');
+  // The very signature, logged as if it were another's: what the library does not look at.
+  const [claimed] = (await logInMemory(log.verifier.origin, log.time, logKeys).log([first.dsseEnvelope, eve])) as [Bundle];
+  refused(withEntries(first, entryOf(claimed)), 'entry-mismatch');
 });
 
 test('a right signature over the wrong predicate, or about another subject, is refused', () => {

@@ -14,6 +14,8 @@ export interface Library {
 
 export type Asn1 = ReturnType<typeof core.ASN1Obj.parseBuffer>;
 
+export type SigstoreCertificate = InstanceType<typeof core.X509Certificate>;
+
 let loaded: Library | undefined;
 
 export function library(): Library {

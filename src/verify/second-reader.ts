@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import type { KeyObject } from 'node:crypto';
 import type { SignedEntity, TrustMaterial } from '@sigstore/verify';
 import { CairnError, verificationFailed, type Reason } from '#core';
+import { isTimestamper } from './certificate.ts';
 import type { ForeignBundle } from './foreign-bundle.ts';
 import { library } from './library.ts';
 import type { RootLog, SigstoreRoot } from './sigstore-root.ts';
@@ -64,14 +65,9 @@ const materials = new WeakMap<SigstoreRoot, TrustMaterial>();
 function materialOf(root: SigstoreRoot): TrustMaterial {
   const known = materials.get(root);
   if (known !== undefined) return known;
-  const { specs, verify, core } = library();
+  const { specs, verify } = library();
   const material = verify.toTrustMaterial(specs.TrustedRoot.fromJSON(root.json));
-  const timestamping = (certificate: InstanceType<typeof core.X509Certificate> | undefined) => {
-    const usage = certificate?.extension('2.5.29.37');
-    // RFC 3161 section 2.3: critical, timeStamping alone. Without this any certificate below a root could set the time.
-    return certificate?.isCA === false && usage?.critical === true && usage.valueObj.subs[0]?.subs.length === 1 && usage.valueObj.subs[0].subs[0]?.toOID() === '1.3.6.1.5.5.7.3.8';
-  };
-  const made = { ...material, timestampAuthorities: material.timestampAuthorities.filter((one) => timestamping(one.certChain[0])) };
+  const made = { ...material, timestampAuthorities: material.timestampAuthorities.filter(({ certChain: [leaf] }) => leaf !== undefined && isTimestamper(leaf)) };
   materials.set(root, made);
   return made;
 }
