@@ -63,7 +63,7 @@ test('bytes that are no certificate in DER are refused', () => {
 });
 
 test('only a certificate for timestamping, critically and alone, sets times', () => {
-  const is = (change: (root: Asn1) => void) => isTimestamper(X509Certificate.parse(after(change, authority)));
+  const is = (change: (root: Asn1) => void) => isTimestamper(X509Certificate.parse(Buffer.from(after(change, authority))));
   const usage = (root: Asn1) => extension(root, '2.5.29.37');
   assert.ok(is(() => {}));
   assert.ok(!is((root) => usage(root).subs.splice(1, 1)), 'not critical');

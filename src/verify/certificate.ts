@@ -50,9 +50,8 @@ export function isTimestamper(certificate: SigstoreCertificate): boolean {
 
 function read(der: Buffer): Leaf {
   const certificate = new X509Certificate(der);
+  // Reads minimal DER only, and to its last byte.
   const parsed = library().core.X509Certificate.parse(Buffer.from(der));
-  const { root } = parsed as unknown as { root: Asn1 };
-  if (!root.toDER().equals(der)) throw new Error('it is not in canonical DER');
   if (certificate.keyUsage?.includes(codeSigning) !== true) throw new Error('it is not for signing code');
   const extensions = new Map<string, { critical: boolean; value: Asn1 }>();
   for (const { subs } of parsed.extensions) {
