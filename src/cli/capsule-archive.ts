@@ -9,7 +9,7 @@ import { manifestName } from './archive-write.ts';
 import { damaged, readAbout, type CapsuleAbout, type CapsuleFiles } from './capsule-form.ts';
 
 /** Of all of it: a release's evidence is some megabytes. What is larger is not read. */
-export const mostBytes = 512 << 20;
+const mostBytes = 512 << 20;
 const mostOfOne = 64 << 20;
 const mostFiles = 20_000;
 

@@ -4,7 +4,7 @@ import { CairnError, isDigest, problemsOf, verificationFailed, type Digest, type
 
 // What stands where in a capsule. Names follow from contents: who checks one makes each name again, so that no file can pass for another.
 
-export const capsuleKind = 'cairn-capsule';
+const capsuleKind = 'cairn-capsule';
 
 const digest = z.custom<Digest>(isDigest, 'not a sha256 digest');
 const about = z.strictObject({

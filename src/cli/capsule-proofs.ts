@@ -11,7 +11,7 @@ const hash = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
 const steps = z.array(z.strictObject({ size: z.int().positive(), hashes: z.array(hash).max(64) })).max(20_000);
 
 /** C2SP tlog-proof: the index, the hashes from the leaf's neighbour up, and the checkpoint as it was signed. */
-export function formatTlogProof(index: number, hashes: readonly Uint8Array[], note: string): string {
+function formatTlogProof(index: number, hashes: readonly Uint8Array[], note: string): string {
   return `${form}\nindex ${index}\n${hashes.map((one) => `${Buffer.from(one).toString('base64')}\n`).join('')}\n${note}`;
 }
 
