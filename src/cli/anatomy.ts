@@ -1,6 +1,7 @@
 import { CairnError, digestOfStream, type Digest } from '#core';
 import { isIndex, parseManifest, type Descriptor, type RegistryClient } from '#oci';
 import { documentAnnotation, parseReleaseDocument, type ComponentDocument, type ReleaseDocument } from '#release';
+import type { Ahead } from './ahead.ts';
 import { short } from './output.ts';
 
 interface LayerPart {
@@ -40,15 +41,12 @@ export async function takeApart(registry: RegistryClient, application: string, r
   const document = parseReleaseDocument(await present(layer.digest, registry.blob(layer.digest)));
   if (document.application !== application) throw new CairnError('verification-failed', `the release ${short(release)} is of ${document.application}, not of ${application}`, { fix: `cairn verify ${document.application}@${release}` });
   const carried = new Set(index.manifests.map(({ digest }) => digest));
-  const parts: Part[] = [];
-  for (const component of document.components) {
-    for (const { platform, digest } of component.platforms) {
-      // What the document names and the index does not carry would be lost by every copy of the release.
-      if (!carried.has(digest)) throw new CairnError('verification-failed', `the release names ${short(digest)} and does not carry it`, { fix: 'cairn audit' });
-      const { manifest, stages } = await image(registry, digest, blobs);
-      parts.push({ component, platform, image: digest, layers: manifest.layers.map((one, at) => ({ stage: stages[at] ?? '', digest: one.digest, size: one.size })) });
-    }
-  }
+  const parts = await Promise.all(document.components.flatMap((component) => component.platforms.map(async ({ platform, digest }): Promise<Part> => {
+    // What the document names and the index does not carry would be lost by every copy of the release.
+    if (!carried.has(digest)) throw new CairnError('verification-failed', `the release names ${short(digest)} and does not carry it`, { fix: 'cairn audit' });
+    const { manifest, stages } = await image(registry, digest, blobs);
+    return { component, platform, image: digest, layers: manifest.layers.map((one, at) => ({ stage: stages[at] ?? '', digest: one.digest, size: one.size })) };
+  })));
   return { release, document, parts, blobs: [...blobs.values()], manifests: index.manifests.length + 1 };
 }
 
@@ -62,11 +60,12 @@ async function image(registry: RegistryClient, digest: Digest, blobs: Map<Digest
   return { manifest, stages };
 }
 
-/** Reads every blob again and hashes it. @throws CairnError `digest-mismatch`, `verification-failed` (missing) */
-export async function rehash(registry: RegistryClient, blobs: readonly Descriptor[]): Promise<number> {
+/** Reads every blob again and hashes it; what was hashed already is not again. @throws CairnError `digest-mismatch`, `verification-failed` (missing) */
+export async function rehash(registry: RegistryClient, blobs: readonly Descriptor[], ahead?: Ahead): Promise<number> {
   let bytes = 0;
+  const hashed = await ahead?.();
   for (const { digest, size } of blobs) {
-    const found = await digestOfStream(await present(digest, registry.blobStream(digest)));
+    const found = hashed?.get(digest) ?? (await digestOfStream(await present(digest, registry.blobStream(digest))));
     if (found.digest !== digest || found.size !== size) {
       throw new CairnError('digest-mismatch', `the blob ${short(digest)} has ${found.size} bytes with the digest ${short(found.digest)}`, {
         fix: 'cairn audit names the file and what mends it',

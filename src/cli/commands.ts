@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import { verifyPlain } from './plain-verify.ts';
 import type { StatusFlags } from './status.ts';
 
 /** Runs one command line. */
@@ -9,6 +10,7 @@ export async function run(words: readonly string[], context: Context): Promise<v
     const { status } = await import('./status.ts');
     return status.call(context, flags);
   }
+  if (await verifyPlain(words, context)) return;
   const [{ application }, parser] = await Promise.all([import('./application.ts'), import('@stricli/core')]);
   await parser.run(application(context.system.version), words, context);
 }

@@ -5,6 +5,7 @@ import type { AboutAnswer } from '#server';
 import { verifyBundle, type ForeignForm } from '#verify';
 import { holderOf, knownKeys, requireSameLog, type Footing } from './footing.ts';
 import { count, short } from './output.ts';
+import { shownByTiles } from './remember.ts';
 import type { Session } from './session.ts';
 
 /** A statement that was verified here, from its bytes: signature, leaf, inclusion, checkpoint. */
@@ -42,7 +43,6 @@ export async function gather(session: Session, footing: Footing, document: Relea
       notes.add(answer.bundle.verificationMaterial.tlogEntries[0].inclusionProof.checkpoint.envelope);
     }
   };
-  take(await session.api.about(release), release, () => true);
   // Who built or promoted another release with the same component says nothing about this one. A bill counts if it is of all of them.
   const components = [...new Set(document.components.map(({ digest }) => digest))];
   const [first] = components;
@@ -50,8 +50,12 @@ export async function gather(session: Session, footing: Footing, document: Relea
     const subjects = new Set(subjectDigests(statement));
     return components.every((one) => subjects.has(one));
   };
-  for (const bill of [predicateTypes.sbom, predicateTypes.spdx]) if (first !== undefined) take(await session.api.about(first, bill), first, covers);
-  for (const note of notes) await requireSameLog(session, footing, note);
+  const [own, ...bills] = await Promise.all([session.api.about(release), ...(first === undefined ? [] : [predicateTypes.sbom, predicateTypes.spdx].map((type) => session.api.about(first, type)))]);
+  take(own, release, () => true);
+  for (const answers of bills) if (first !== undefined) take(answers, first, covers);
+  // One tile proves hundreds of checkpoints: they are not asked for one by one.
+  const shown = shownByTiles(session.api);
+  await Promise.all([...notes].map((note) => requireSameLog(session, footing, note, shown)));
   return [...found.values()].toSorted((a, b) => a.logIndex - b.logIndex);
 }
 

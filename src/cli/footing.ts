@@ -18,11 +18,10 @@ export interface Footing {
 
 /** @throws CairnError `verification-failed` where the server shows another policy, or a log that went back or forked */
 export async function openFooting(system: System, session: Session): Promise<Footing> {
-  const trust = await trustOf(system, session.home);
+  const [trust, { checkpoint }, policy] = await Promise.all([trustOf(system, session.home), session.api.info(), session.api.policy()]);
   const log = verifierOf(trust);
-  const { checkpoint } = await session.api.info();
   const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note);
-  const policyBytes = canonicalJson(await session.api.policy());
+  const policyBytes = canonicalJson(policy);
   if (digestOf(policyBytes) !== trust.policy) {
     throw new CairnError('verification-failed', "the server's policy is not the one in cairn.trust.json", { fix: 'Do not promote; compare cairn.trust.json with its history: git log -p cairn.trust.json' });
   }
@@ -44,10 +43,9 @@ export function knownKeys({ trust, policy }: Pick<Footing, 'trust' | 'policy'>):
 }
 
 /** That the tree of an older checkpoint is the beginning of the newest one: what was proven against it is still in the log. */
-export async function requireSameLog(session: Session, footing: Footing, note: string): Promise<void> {
+export async function requireSameLog(session: Session, footing: Footing, note: string, shown = shownBy(session.api)): Promise<void> {
   const { log, checkpoint } = footing;
   const older = readCheckpoint(note, log);
-  const shown = shownBy(session.api);
   // One that was logged since we asked may be newer than our newest.
   const [small, large] = older.size <= checkpoint.size ? [older, checkpoint] : [checkpoint, older];
   // The log signed both: what does not go together is kept as evidence against it.

@@ -42,31 +42,46 @@ export async function near(system: System): Promise<Near> {
 const answerMs = 10_000;
 
 async function ask<T>(where: NetConnectOpts, path: string, headers: string): Promise<T> {
-  let text: string;
+  let reply: Reply;
   try {
-    text = await exchange(where, `GET ${path} HTTP/1.0\r\n${headers}\r\n\r\n`);
+    reply = await call(where, path, headers);
   } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'unreachable') throw cause;
     throw await failure('unreachable', 'path' in where ? 'no runner answers' : 'no control server answers', 'cairn up', cause);
   }
-  const end = text.indexOf('\r\n\r\n');
-  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1]);
-  const body = text.slice(end + 4);
-  const length = /\r\ncontent-length: *(\d+)\r\n/i.exec(text.slice(0, end + 2))?.[1];
-  // A server that is killed in the middle of its answer must not read as one that knows less.
-  if (end < 0 || (length !== undefined && Buffer.byteLength(body) !== Number(length))) throw await failure('unreachable', 'the answer broke off', 'Ask again');
-  const value = JSON.parse(body) as T & { error?: { code: ErrorCode; message: string; fix: string | null; context: Record<string, unknown> } };
-  if (status === 200) return value;
+  const value = JSON.parse(reply.body.toString('utf8')) as T & { error?: { code: ErrorCode; message: string; fix: string | null; context: Record<string, unknown> } };
+  if (reply.status === 200) return value;
   const { CairnError: Failure } = await import('#core');
-  const { code = 'internal', message = `it answered ${status}`, fix = null, context = {} } = value.error ?? {};
+  const { code = 'internal', message = `it answered ${reply.status}`, fix = null, context = {} } = value.error ?? {};
   throw new Failure(code, message, { ...(fix !== null && { fix }), context });
 }
 
-function exchange(where: NetConnectOpts, request: string): Promise<string> {
+export interface Reply {
+  readonly status: number;
+  /** By its name in lower case. */
+  header(name: string): string | undefined;
+  readonly body: Buffer;
+}
+
+/** One GET on a connection of its own. @throws Error where nobody answers, or the answer breaks off; CairnError `unreachable` for the latter */
+export async function call(where: NetConnectOpts, path: string, headers: string): Promise<Reply> {
+  const bytes = await exchange(where, `GET ${path} HTTP/1.0\r\n${headers}\r\n\r\n`);
+  const end = bytes.indexOf('\r\n\r\n');
+  const head = bytes.toString('latin1', 0, Math.max(end, 0) + 2);
+  const body = bytes.subarray(end + 4);
+  const header = (name: string) => new RegExp(`\\r\\n${name}: *([^\\r]*)\\r\\n`, 'i').exec(head)?.[1];
+  const length = header('content-length');
+  // A server that is killed in the middle of its answer must not read as one that knows less.
+  if (end < 0 || (length !== undefined && body.byteLength !== Number(length))) throw await failure('unreachable', 'the answer broke off', 'Ask again');
+  return { status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]), header, body };
+}
+
+function exchange(where: NetConnectOpts, request: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(where);
     socket.setTimeout(answerMs, () => socket.destroy(new Error('it does not answer')));
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject).on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject).on('end', () => resolve(Buffer.concat(chunks)));
     // Not ended: a server that sees the end of a request may take it for one that nobody waits for.
     socket.write(request);
   });

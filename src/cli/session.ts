@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Request } from '#attest';
-import { parseDefinition, type Definition } from '#build';
+import type { Definition } from '#build';
 import { CairnError, isDigest, type Digest } from '#core';
 import { loadPerson, openHome, readToken, type Home } from '#home';
 import type { SignedStatement } from '#release';
@@ -27,7 +27,16 @@ export async function readDefinition(system: System): Promise<Definition> {
   const text = await readFile(join(system.directory, 'cairn.yaml'), 'utf8').catch((cause: unknown) => {
     throw new CairnError('not-initialized', 'there is no cairn.yaml here', { cause, fix: 'cairn init' });
   });
+  // What reads a definition is more than most commands that need one word of it.
+  const { parseDefinition } = await import('#build');
   return parseDefinition(text);
+}
+
+/** The name of the application whose repository is at hand. Where it stands plainly, the rest of the definition need not be read for it. */
+export async function applicationHere(system: System): Promise<string> {
+  const text = await readFile(join(system.directory, 'cairn.yaml'), 'utf8').catch(() => '');
+  const plain = [...text.matchAll(/^application: *([a-z0-9][a-z0-9-]{0,62}) *(?:#.*)?$/gm)];
+  return plain.length === 1 && plain[0]?.[1] !== undefined ? plain[0][1] : (await readDefinition(system)).application;
 }
 
 export function personName(system: System): string {

@@ -1,18 +1,20 @@
 import { bundleMediaType, parseBundle, parsePredicate, subjectDigests, type Bundle } from '#attest';
 import { CairnError, isDigest, type Digest } from '#core';
-import { sigstoreRoots, type Home } from '#home';
-import { isIndex, parseManifest, registryClient, type RegistryClient } from '#oci';
+import type { Home } from '#home';
+import { isIndex, parseManifest, type RegistryClient } from '#oci';
 import type { ReleaseDocument } from '#release';
 import { keyHint } from '#sign';
-import { readForeign, verifyBundle, type Verified } from '#verify';
+import { verifyBundle, type Verified } from '#verify';
+import type { Ahead } from './ahead.ts';
 import { rehash, takeApart } from './anatomy.ts';
 import type { Context, System } from './context.ts';
 import { gather, packagesOf, says, type Vouched } from './evidence.ts';
 import { knownKeys, openFooting, publicKey, type Footing } from './footing.ts';
+import { nearRegistry, openNear } from './near.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
-import { openSession, readDefinition, type Session } from './session.ts';
 import { requireNotRevoked, requireVouched, standing, takenBack } from './revoked.ts';
+import { applicationHere, type Session } from './session.ts';
 import { witnessedBy } from './witnessed.ts';
 
 interface VerifyFlags extends CommonFlags {
@@ -29,7 +31,7 @@ const recorded: ReadonlySet<string> = new Set(['request', 'intent', 'outcome']);
  * checkpoint remembered here, the index against the digest and all that it leads to, every layer read and hashed again, every
  * statement's signature and proof, as the ledger has it and as the registry shows it to other tools.
  */
-export async function verify(this: Context, flags: VerifyFlags, reference?: string): Promise<void> {
+export async function verify(this: Context, flags: VerifyFlags, reference?: string, ahead?: Ahead): Promise<void> {
   await run(this, flags, async () => {
     if (flags.capsule !== undefined) {
       if (reference !== undefined) throw new CairnError('usage', 'a capsule says itself which release it is of', { fix: `cairn verify --capsule ${flags.capsule}` });
@@ -38,18 +40,20 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
     }
     if (flags.trust !== undefined || flags.trustCapsule) throw new CairnError('usage', '--trust and --trust-capsule are for capsules', { fix: 'cairn verify --capsule FILE --trust cairn.trust.json' });
     if (reference === undefined) throw new CairnError('usage', 'nothing was named that is to be verified', { fix: 'cairn verify production, or cairn verify --capsule FILE' });
-    const session = await openSession(this.system);
+    const session = await openNear(this.system);
     const { application, release } = await which(this.system, session, reference);
-    const footing = await openFooting(this.system, session);
-    const registry = registryClient(session.url, application);
-    const { document, blobs, manifests } = await takeApart(registry, application, release);
-    const bytes = await rehash(registry, blobs);
-    const vouched = await gather(session, footing, document, release);
-    const taken = await takenBack(session, footing, vouched, packagesOf(vouched, document));
-    requireVouched(release, vouched, taken);
-    requireProvenance(footing, document, release, standing(vouched, taken));
-    const seen = await witnessedBy(session, footing, Math.max(...vouched.map(({ logIndex }) => logIndex)));
-    const { attached, strangers } = await readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)], session.home);
+    const registry = nearRegistry(session, application);
+    const [footing, { document, blobs, manifests }] = await Promise.all([openFooting(this.system, session), takeApart(registry, application, release)]);
+    const checkEvidence = async () => {
+      const found = await gather(session, footing, document, release);
+      const taken = await takenBack(session, footing, found, packagesOf(found, document));
+      requireVouched(release, found, taken);
+      requireProvenance(footing, document, release, standing(found, taken));
+      return { vouched: found, taken, seen: await witnessedBy(session, footing, Math.max(...found.map(({ logIndex }) => logIndex))) };
+    };
+    const [bytes, { vouched, taken, seen }, { attached, strangers }] = await Promise.all([
+      rehash(registry, blobs, ahead), checkEvidence(), readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)], session.home),
+    ]);
     const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
     requireNotRevoked(release, taken);
     if (!flags.json) {
@@ -72,7 +76,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
 async function which(system: System, session: Session, reference: string): Promise<{ application: string; release: Digest }> {
   const [, name, digest] = /^(?:([a-z0-9][a-z0-9-]*)@)?(.*)$/.exec(reference) ?? [];
   if (!isDigest(digest)) return resolve(system, session, reference);
-  return { application: name ?? (await readDefinition(system)).application, release: digest };
+  return { application: name ?? (await applicationHere(system)), release: digest };
 }
 
 function requireProvenance({ policy }: Footing, document: ReleaseDocument, release: Digest, vouched: readonly Vouched[]): void {
@@ -97,8 +101,13 @@ async function readAttached(registry: RegistryClient, footing: Footing, subjects
   const hints = new Set(keys.map((key) => keyHint(publicKey(key))));
   let strangers = 0;
   for (const subject of new Set(subjects)) {
-    for (const referrer of await registry.referrers(subject)) {
-      const bundle = referrer.artifactType === bundleMediaType ? await readBundle(registry, referrer.digest) : undefined;
+    const referrers = await registry.referrers(subject);
+    // Each is a file and a question; some at once, however many there are.
+    const bundles: (Bundle | undefined)[] = [];
+    for (let at = 0; at < referrers.length; at += 32) {
+      bundles.push(...(await Promise.all(referrers.slice(at, at + 32).map((one) => (one.artifactType === bundleMediaType ? readBundle(registry, one.digest) : undefined)))));
+    }
+    for (const bundle of bundles) {
       if (bundle === undefined || !hints.has(bundle.verificationMaterial.publicKey.hint)) {
         strangers++;
         continue;
@@ -120,13 +129,10 @@ async function ours(bundle: Bundle, footing: Footing, keys: readonly string[], h
   try {
     return verifyBundle(bundle, { log: footing.log, keys });
   } catch (error) {
-    const { roots } = await sigstoreRoots(home.paths);
-    try {
-      readForeign({ form: 'bundle', bundle: JSON.stringify(bundle) }, { roots, keys, ours: footing.log });
-      return undefined;
-    } catch {
-      throw error;
-    }
+    // Loaded only where there is such a bundle: it is much, and most releases have none.
+    const { isForeign } = await import('./is-foreign.ts');
+    if (await isForeign(bundle, footing, keys, home)) return undefined;
+    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { CairnError, digestOf, isDigest, Mutex, parseDigest, type Digest } from '#core';
 import { isIndex, manifestLimit, mediaTypes, parseManifest, referrerDescriptor, type Descriptor } from './descriptor.ts';
-import { discard, expectStatus, readAll, resolveLocation, sender, type Answer } from './http.ts';
+import { discard, expectStatus, readAll, resolveLocation, sender, type Answer, type Send } from './http.ts';
 import { checkRepositoryName, fallbackTag, parseReference } from './names.ts';
 import type { StoredManifest } from './repository.ts';
 
@@ -33,11 +33,11 @@ const accept = [mediaTypes.imageIndex, mediaTypes.imageManifest, mediaTypes.dock
 /** A registry that never stops answering "next" gets this many pages. */
 const mostPages = 100;
 
-/** @param baseUrl such as `http://127.0.0.1:5057`; a user and password in it become basic authentication */
-export function registryClient(baseUrl: string, repository: string): RegistryClient {
+/** @param baseUrl such as `http://127.0.0.1:5057`; a user and password in it become basic authentication. @param own asks in the place of HTTP */
+export function registryClient(baseUrl: string, repository: string, own?: Send): RegistryClient {
   const base = parseBase(baseUrl);
   const name = checkRepositoryName(repository);
-  const send = sender(base.url.origin, base.authorization);
+  const send = own ?? sender(base.url.origin, base.authorization);
   const root = `${base.url.pathname.replace(/\/$/, '')}/v2/${name}`;
   const at = (path: string): URL => new URL(`${root}/${path}`, base.url);
   const fallback = new Mutex();

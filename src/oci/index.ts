@@ -15,6 +15,7 @@ export {
   type Platform,
 } from './descriptor.ts';
 export { fileRepositories } from './file-repositories.ts';
+export type { Answer, Send } from './http.ts';
 export { fileStore } from './file-store.ts';
 export { memoryStore } from './memory-store.ts';
 export { checkRepositoryName, fallbackTag } from './names.ts';

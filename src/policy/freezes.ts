@@ -1,4 +1,5 @@
-import { RRuleTemporal } from 'rrule-temporal';
+import { createRequire } from 'node:module';
+import type { RRuleTemporal } from 'rrule-temporal';
 import { CairnError, shortDigest } from '#core';
 import type { Judged } from './decide.ts';
 import type { Freeze } from './policy.ts';
@@ -77,7 +78,9 @@ function nextStart(freeze: Freeze, time: number): number | null {
 
 function recurrenceOf(freeze: Freeze): RRuleTemporal | null {
   if (freeze.rule === undefined) return null;
-  const known = recurrences.get(freeze) ?? new RRuleTemporal({ rruleString: freeze.rule, dtstart: startOf(freeze), tzid: freeze.zone, strict: true });
+  // Most policies have none, and it is most of what reading a policy would load.
+  const { RRuleTemporal: Recurrence } = createRequire(import.meta.url)('rrule-temporal') as { readonly RRuleTemporal: typeof RRuleTemporal };
+  const known = recurrences.get(freeze) ?? new Recurrence({ rruleString: freeze.rule, dtstart: startOf(freeze), tzid: freeze.zone, strict: true });
   recurrences.set(freeze, known);
   return known;
 }

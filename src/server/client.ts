@@ -13,11 +13,15 @@ import type { WitnessAnswer } from './witnesses.ts';
 
 export type ApiClient = ReturnType<typeof apiClient>;
 
+/** One GET. @throws where nobody answers */
+type Look = (path: string, headers: Readonly<Record<string, string>>) => Promise<{ status: number; bytes: Buffer }>;
+
 /** The commands' end of the contract. Errors come back as the CairnError that the server threw. */
-export function apiClient(baseUrl: string, token: string) {
+export function apiClient(baseUrl: string, token: string, look: Look = (path, headers) => send(new URL(path, baseUrl), { method: 'GET', headers }, undefined)) {
   async function exchange(method: 'GET' | 'POST', path: string, content?: unknown, signal?: AbortSignal): Promise<Buffer> {
     const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...(content !== undefined && { 'content-type': 'application/json' }) };
-    const { status, bytes } = await send(new URL(path, baseUrl), { method, headers, ...(signal !== undefined && { signal }) }, content === undefined ? undefined : JSON.stringify(content)).catch((cause: unknown) => {
+    const asked = method === 'GET' && signal === undefined ? look(path, headers) : send(new URL(path, baseUrl), { method, headers, ...(signal !== undefined && { signal }) }, content === undefined ? undefined : JSON.stringify(content));
+    const { status, bytes } = await asked.catch((cause: unknown) => {
       throw new CairnError('unreachable', `no control server answers at ${baseUrl}`, { cause, fix: 'cairn up', retryable: true });
     });
     if (status < 300) return bytes;
