@@ -73,6 +73,8 @@ function hashFiles(): void {
         size += read;
       }
       closeSync(file);
+      // A thread's port, not a window's.
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin
       parentPort?.postMessage([name, `sha256:${hash.digest('hex')}`, size]);
     } catch {
       // It is hashed by whoever wants it, who says what is wrong.

@@ -1,9 +1,10 @@
 import { createPublicKey } from 'node:crypto';
-import { parsePredicate, parseStatement, payloadOf, predicateTypes, type Bundle, type Statement } from '#attest';
+import { envelopeDigest, parsePredicate, parseStatement, payloadOf, predicateTypes, type Bundle, type Statement } from '#attest';
 import { canonicalJson, digestOf, type Digest } from '#core';
 import { readCheckpoint, trustedRoot, type TileReader } from '#log';
 import { registryClient } from '#oci';
-import { parsePolicy, type Policy } from '#policy';
+import { findPackage, parsePolicy, type Policy } from '#policy';
+import { saysOf } from '#release';
 import { publicKeyPem } from '#sign';
 import type { AboutAnswer } from '#server';
 import type { Trust, TrustFile } from '#verify';
@@ -83,16 +84,22 @@ async function statementsAbout(session: Session, release: Digest, components: re
   take(await session.api.about(release));
   for (const component of components) for (const type of componentTypes()) take(await session.api.about(component, type));
   const keys = new Set(policies.flatMap(({ people }) => people.flatMap((one) => one.keys)));
-  const purls = new Set<string>();
+  const bills = [...found.values()].flatMap(({ statement }) => {
+    const says = saysOf(statement);
+    return says?.kind === 'sbom' ? [says.packages] : [];
+  });
+  const isBilled = (purl: string) => bills.some((packages) => findPackage(packages, purl) !== undefined);
   const glass = new Map<Digest, Digest>();
   for (const { statement } of [...found.values()].filter((one) => kindOf(one.statement) === 'verdict')) {
     const { facts } = parsePredicate('verdict', statement)['https://cairn.internal/verdict/v1'];
     for (const { key } of facts?.revokedKeys ?? []) keys.add(key);
-    for (const { purl } of facts?.revokedPackages ?? []) purls.add(purl);
     for (const { envelope, release: of } of facts?.debts ?? []) glass.set(envelope, of);
   }
-  for (const key of keys) take(await session.api.about(digestOf(Buffer.from(key, 'base64')), predicateTypes.keyRevocation));
-  for (const purl of purls) take(await session.api.about(digestOf(purl), predicateTypes.packageRevocation));
+  for (const { bundle } of await session.api.revocations()) {
+    const one = readFound({ bundle });
+    const concerns = kindOf(one.statement) === 'keyRevocation' ? keys.has(parsePredicate('keyRevocation', one.statement).key) : isBilled(parsePredicate('packageRevocation', one.statement).purl);
+    if (concerns) found.set(envelopeDigest(bundle.dsseEnvelope), one);
+  }
   for (const of of new Set(glass.values())) take((await session.api.about(of, predicateTypes.breakGlass)).filter(({ digest }) => glass.has(digest)));
   return [...found.values()];
 }
