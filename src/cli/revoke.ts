@@ -51,8 +51,7 @@ export function signedBy(signer: Signer, statement: Statement) {
 }
 
 function print(context: Context, targets: readonly Target[], running: readonly Touched[]): void {
-  // A key by its fingerprint, as `cairn key list` shows it.
-  for (const { kind, what } of targets) row(context, 'revoked', kind, kind === 'key' ? digestOf(Buffer.from(what, 'base64')) : what);
+  for (const { kind, what } of targets) row(context, 'revoked', kind, what);
   row(context, 'touches', count(running.length, 'running revision'));
   for (const { application, environment, revision, release, what, back, problem, fix } of running) {
     row(context, 'runs', `${application} in ${environment}, revision ${revision}, ${short(release)}`, what);

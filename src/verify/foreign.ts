@@ -50,6 +50,7 @@ export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): Forei
   for (const entry of bundle.entries) requireEntryOf(entry, signed);
   const logged = bundle.entries.map((entry) => verifyLogged(entry, bundle.version, options.root.logs, options.ours));
   requireDistinctLogs(logged, options);
+  if (new Set(bundle.timestamps.map((one) => one.toString('base64'))).size !== bundle.timestamps.length) throw refuse('timestamp-twice', 'it carries one timestamp twice');
   const { entity, stamps } = entityOf(bundle);
   // The time of our own log is the time of a checkpoint: it may come hours later, and is no reason to refuse a certificate of ten minutes.
   const vouched = [...stamps, ...logged.flatMap(({ time, isOurs }) => (time === null || isOurs ? [] : [time]))];

@@ -80,7 +80,7 @@ test('a certificate without a proven time is refused, and a timestamp that someb
     (stamps(material)[0] as Json)['signedTimestamp'] = der.toString('base64') as Json;
   }, 'certificate-time');
   refused(({ material }) => ((stamps(material)[0] as Json)['signedTimestamp'] = 'bm8gdGltZXN0YW1w' as Json), 'timestamp-invalid');
-  refused(({ material }) => (stamps(material)[1] = stamps(material)[0] as Json), 'timestamp-invalid');
+  refused(({ material }) => (stamps(material)[1] = stamps(material)[0] as Json), 'timestamp-twice');
 });
 
 test('a timestamp that its authority did not grant is refused', () => {
