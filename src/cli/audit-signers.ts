@@ -2,18 +2,20 @@ import { parsePredicate, predicateTypes, subjectDigests, type Statement } from '
 import { asCairnError, canonicalJson, CairnError } from '#core';
 import { parsePolicy, personOf, policyDigest, type Policy } from '#policy';
 import { trustDigest, type Trust } from '#verify';
+import { Governing } from './audit-governance.ts';
 import type { AuditedStatement, Finding } from './audit-log.ts';
-
-type Role = Policy['people'][number]['roles'][number];
 
 /** Whether each statement was signed by a key that may say such a thing, by the policy in force at its place in the log. */
 export function auditSigners(statements: readonly AuditedStatement[], genesis: Trust, trust: Trust, report: (finding: Finding) => void): { policy: Policy | undefined; verdicts: number } {
   let policy: Policy | undefined;
   let verdicts = 0;
-  for (const { logIndex, key, statement } of statements) {
+  const governing = new Governing();
+  for (const entry of statements) {
+    const { logIndex, key, statement } = entry;
     try {
       if (statement.predicateType === predicateTypes.policy) policy = nextPolicy(policy, statement, key, genesis);
       else requireAllowed(policy, trust, statement, key);
+      governing.require(entry, policy);
       if (statement.predicateType === predicateTypes.verdict) verdicts++;
     } catch (error) {
       report({
@@ -69,11 +71,6 @@ function requireAllowed(policy: Policy | undefined, trust: Trust, statement: Sta
       return record();
     case predicateTypes.approval:
       return named(parsePredicate('approval', statement).by);
-    case predicateTypes.revocation: {
-      const { by } = parsePredicate('revocation', statement);
-      named(by);
-      return requireThat((['security', 'release'] satisfies Role[]).some((role) => person?.roles.includes(role) === true), `${by} may not revoke`);
-    }
     default:
       return requireThat(person !== undefined, `a statement of the type ${statement.predicateType} is signed by a key that the policy does not know`);
   }
