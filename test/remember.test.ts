@@ -30,7 +30,7 @@ async function machine(t: TestContext, log: ToyLog) {
     assert.equal(error.context['reason'], reason);
     assert.equal((await evidence()).length, before + 1);
     const kept = parseEvidence(await readFile(String(error.context['evidence'])));
-    return judgeEvidence(kept, log.noteKeys).map((one) => one.reason);
+    return judgeEvidence(kept, log.verifier).map((one) => one.reason);
   };
   return { home, verifier, see, refused, remembered: () => readFile(join(home.paths.known, `${log.origin}.checkpoint`), 'utf8') };
 }
@@ -126,6 +126,6 @@ test('the cosignatures of a witness that vouched for both are in the evidence ag
   const remember = async (of: ToyLog, note: string) => rememberCheckpoint(home, shownFrom(of.tiles, note), verifier, note, [parseVkey(key.vkey)]);
   await remember(log, await vouched(log, 100));
   const error = await remember(other, await vouched(other, 200)).then(() => assert.fail(), (thrown: unknown) => thrown as CairnError);
-  const found = judgeEvidence(parseEvidence(await readFile(String(error.context['evidence']))), log.noteKeys);
+  const found = judgeEvidence(parseEvidence(await readFile(String(error.context['evidence']))), log.verifier);
   assert.deepEqual(found.map(({ signer, reason }) => [signer, reason]), [[log.origin, 'log-fork'], ['witness.example.com', 'witness-equivocation']]);
 });

@@ -1,12 +1,13 @@
 import { open } from 'node:fs/promises';
 import { CairnError, verificationFailed } from '#core';
 import { homePaths } from '#home';
-import { judgeEvidence, mostEvidenceBytes, parseEvidence, parseNote, parseTreeHead, type Misdeed, type NoteKey } from '#log';
+import { judgeEvidence, mostEvidenceBytes, parseEvidence, parseNote, parseTreeHead, type LogVerifier, type Misdeed } from '#log';
+import { currentTrust, verifierOf } from '#verify';
 import type { Context } from './context.ts';
 import { keptEvidence } from './keep-evidence.ts';
 import { count, row, run, type CommonFlags } from './output.ts';
 import { evidenceFolder } from './remember.ts';
-import { logKeysOf, trustFileOf } from './trust.ts';
+import { trustFileOf } from './trust.ts';
 
 interface Checked {
   readonly file: string;
@@ -23,28 +24,28 @@ interface Checked {
 export async function evidence(this: Context, flags: CommonFlags, file?: string): Promise<void> {
   await run(this, flags, async () => {
     const home = { paths: homePaths(this.system.home) };
-    const trust = await trustFileOf(this.system, home);
-    const keys = logKeysOf(trust);
+    const log = verifierOf(currentTrust(await trustFileOf(this.system, home)));
     const checked: Checked[] = [];
-    for (const path of file === undefined ? await keptEvidence(evidenceFolder(home)) : [file]) checked.push(await check(path, trust.genesis.origin, keys));
+    for (const path of file === undefined ? await keptEvidence(evidenceFolder(home)) : [file]) checked.push(await check(path, log));
     if (!flags.json) for (const one of checked) tell(this, one);
     if (!flags.json && checked.length === 0) row(this, 'none', 'no log has shown this machine two histories');
     const [only] = checked;
     if (file !== undefined && only !== undefined && only.misdeeds.length === 0) {
-      throw verificationFailed('nothing-proven', `the two checkpoints in ${file} prove nothing against anybody`, { fix: 'Both may be true: the smaller one may simply be the older', context: { ...only } });
+      throw verificationFailed('nothing-proven', `the two checkpoints in ${file} prove nothing against anybody`, { fix: 'Both may be true: the smaller one may simply be the older. If the log has a new key, take the newest cairn.trust.json', context: { ...only } });
     }
     return { evidence: checked };
   });
 }
 
-async function check(file: string, origin: string, keys: readonly NoteKey[]): Promise<Checked> {
+async function check(file: string, log: LogVerifier): Promise<Checked> {
   const found = parseEvidence(await readUpTo(file, mostEvidenceBytes + 1));
+  const { origin } = log;
   if (found.origin !== origin) throw verificationFailed('checkpoint-origin', `${file} is about the log ${found.origin}, the trust file here is of ${origin}`, { fix: `Run it beside the cairn.trust.json of ${found.origin}` });
   const headOf = (note: string) => {
     const { size, root } = parseTreeHead(parseNote(note).text);
     return { size, root: root.toString('hex') };
   };
-  return { file, origin, earlier: headOf(found.earlier), later: headOf(found.later), misdeeds: judgeEvidence(found, keys) };
+  return { file, origin, earlier: headOf(found.earlier), later: headOf(found.later), misdeeds: judgeEvidence(found, log) };
 }
 
 /** No more than that, however long the file that somebody sent. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, verificationFailed, writeFileDurable } from '#core';
 import type { Home } from '#home';
-import { consistencyProof, isConsistent, judgeEvidence, logNoteKeys, makeEvidence, misdeedError, readCheckpoint, rootAt, formatVkey, type Checkpoint, type LogEvidence, type LogVerifier, type NoteKey, type TileReader } from '#log';
+import { consistencyProof, isConsistent, judgeEvidence, makeEvidence, misdeedError, readCheckpoint, rootAt, formatVkey, type Checkpoint, type LogEvidence, type LogVerifier, type NoteKey, type TileReader } from '#log';
 import type { ApiClient } from '#server';
 import { keepEvidence } from './keep-evidence.ts';
 
@@ -84,7 +84,7 @@ export async function contradiction(home: Pick<Home, 'paths'>, shown: ShownLog, 
   const proof = small.size < large.size ? await ownProof(shown, small, large) : null;
   const evidence = makeEvidence({ origin: log.origin, earlier: known.note, later: next.note, proof, witnesses: witnesses.map(formatVkey) });
   const file = await keepEvidence(evidenceFolder(home), evidence);
-  const [first] = judgeEvidence(evidence, logNoteKeys(log));
+  const [first] = judgeEvidence(evidence, log);
   if (first !== undefined) return misdeedError(first, file);
   const details = { context: { evidence: file }, fix: `The server may run on an old copy of its ledger: restore one that goes at least so far. Both checkpoints are kept: cairn ledger evidence ${file}` };
   if (next.size < known.size) return verificationFailed('log-stale', `the log ${log.origin} shows ${next.size} entries, this machine has seen ${known.size}`, details);

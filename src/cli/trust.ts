@@ -2,8 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CairnError, isDigest, writeFileDurable } from '#core';
 import type { Home } from '#home';
-import { formatVkey, logNoteKeys, type NoteKey } from '#log';
-import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type Trust, type TrustFile } from '#verify';
+import { currentTrust, parseTrustFile, requireChain, trustDigest, type Trust, type TrustFile } from '#verify';
 import type { System } from './context.ts';
 
 /**
@@ -31,10 +30,4 @@ export async function ownTrust(home: Pick<Home, 'paths'>): Promise<TrustFile> {
   });
   const rotations = await readFile(home.paths.rotations, 'utf8').catch(() => '[]');
   return parseTrustFile(Buffer.from(`{"genesis":${text},"rotations":${rotations}}`));
-}
-
-/** The log's keys in every version of the trust file that is at hand: what an older key signed stays signed. */
-export function logKeysOf(file: TrustFile): NoteKey[] {
-  const keys = [file.genesis, currentTrust(file)].flatMap((trust) => logNoteKeys(verifierOf(trust)));
-  return [...new Map(keys.map((key) => [formatVkey(key), key])).values()];
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asCairnError } from '#core';
-import { logNoteKeys, makeEvidence, parseVkey, type NoteKey } from '#log';
+import { algorithms, makeEvidence, noteKey, parseVkey, type NoteKey } from '#log';
 import { currentTrust, parseTrustFile, verifierOf } from '#verify';
 import { addCheckpoint, knownLogs, openSeen, ownKey, serveWitness, type WitnessOptions } from '#witness';
 import type { Context, System } from './context.ts';
@@ -57,8 +57,9 @@ export async function witness(this: Context, flags: WitnessFlags): Promise<void>
 /** A log's verifier key, or the path of its cairn.trust.json, which has it. */
 async function keysOf(text: string): Promise<NoteKey[]> {
   if (/^[^\s/]+\+[0-9a-f]{8}\+/.test(text)) return [parseVkey(text)];
-  const { origin, ...log } = verifierOf(currentTrust(parseTrustFile(await readFile(text))));
-  return logNoteKeys({ origin, ...log }).filter(({ name }) => name === origin);
+  const { origin, log } = verifierOf(currentTrust(parseTrustFile(await readFile(text))));
+  // The one that it signs with now: those that it had before have said what they had to say.
+  return [noteKey(origin, algorithms.ed25519, log)];
 }
 
 /** Both checkpoints, so that the log's own users can be shown what it did. */

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { CairnError, malformed, parseCanonicalJson, problemsOf, type Reason } from '#core';
+import { CairnError, malformed, parseCanonicalJson, problemsOf, verificationFailed, type Reason } from '#core';
 import { algorithms, parseNote, type Note } from './note.ts';
-import type { LogVerifier } from './checkpoint.ts';
+import { readCheckpoint, type LogVerifier } from './checkpoint.ts';
 import { cosignedAt } from './cosignature.ts';
 import { isConsistent } from './proof.ts';
-import { isSignedBy, parseTreeHead, type TreeHead } from './tree-head.ts';
+import { parseTreeHead, type TreeHead } from './tree-head.ts';
 import { formatVkey, noteKey, parseVkey, type NoteKey } from './vkey.ts';
 
 // Two checkpoints of one log that cannot both be true, kept so that a third party who was not there comes to the same answer. The file claims
@@ -53,35 +53,44 @@ export function parseEvidence(bytes: Uint8Array): LogEvidence {
 
 /** The keys of our own log, as keys of notes: those that it had before have signed for it too. */
 export function logNoteKeys(log: LogVerifier): NoteKey[] {
-  return [...[log.log, ...(log.former ?? []).map((one) => one.log)].map((key) => noteKey(log.origin, algorithms.ed25519, key)), noteKey(`${log.origin}/time`, algorithms.cosignature, log.time)];
+  return [...[log.log, ...(log.former ?? []).map((one) => one.log)].map((key) => noteKey(log.origin, algorithms.ed25519, key)), timeKeyOf(log)];
+}
+
+function timeKeyOf(log: LogVerifier): NoteKey {
+  return noteKey(`${log.origin}/time`, algorithms.cosignature, log.time);
 }
 
 interface Side {
+  readonly text: string;
   readonly note: Note;
   readonly head: TreeHead;
 }
 
 /**
- * What the evidence proves, by the log's keys that the reader trusts and nothing else: empty where it proves nothing against anybody. Of a witness it says which key did it; whose key
+ * What the evidence proves, by the keys of the log that the reader trusts and nothing else: empty where it proves nothing against anybody. Of a witness it says which key did it; whose key
  * that is, the reader's policy says. @throws CairnError `malformed-document`, `verification-failed`
  */
-export function judgeEvidence(evidence: LogEvidence, logKeys: readonly NoteKey[]): Misdeed[] {
+export function judgeEvidence(evidence: LogEvidence, log: LogVerifier): Misdeed[] {
+  if (evidence.origin !== log.origin) throw verificationFailed('checkpoint-origin', `the evidence is about the log ${evidence.origin}, not about ${log.origin}`);
   const read = (text: string): Side => {
     const note = parseNote(text);
-    return { note, head: parseTreeHead(note.text) };
+    return { text, note, head: parseTreeHead(note.text) };
   };
   const sides: readonly [Side, Side] = [read(evidence.earlier), read(evidence.later)];
   if (sides.some(({ head }) => head.origin !== evidence.origin)) throw malformed('evidence-malformed', 'the evidence holds checkpoints of another log than it says');
   const witnesses = evidence.witnesses.map(parseVkey);
   if (witnesses.some(({ algorithm }) => algorithm !== algorithms.cosignature)) throw malformed('evidence-malformed', 'the evidence names a key that is no key of a witness');
   const conflict = conflictOf(evidence, sides);
-  const signers = [{ role: 'log' as const, signer: evidence.origin, vkey: null, keys: logKeys }, ...witnesses.map((key) => ({ role: 'witness' as const, signer: key.name, vkey: formatVkey(key), keys: [key] }))];
-  return signers.flatMap(({ keys, ...who }) => {
+  const signers = [
+    { role: 'log' as const, signer: evidence.origin, vkey: null, key: timeKeyOf(log), signed: ({ text }: Side) => isByLog(text, log) },
+    ...witnesses.map((key) => ({ role: 'witness' as const, signer: key.name, vkey: formatVkey(key), key, signed: ({ note }: Side) => cosignedAt(note, key) !== undefined })),
+  ];
+  return signers.flatMap(({ key, signed, ...who }) => {
     // Whoever signed one of the two only has done nothing wrong.
-    if (!sides.every(({ note }) => isSignedBy(note, keys))) return [];
+    if (!sides.every(signed)) return [];
     const found: Misdeed[] = [];
     if (conflict !== undefined) found.push({ ...who, reason: who.role === 'log' ? conflict.reason : 'witness-equivocation', says: `${who.role === 'log' ? 'signed' : 'cosigned'} ${conflict.says}` });
-    const back = rewind(sides, keys);
+    const back = rewind(sides, key);
     if (back !== undefined) found.push({ ...who, reason: who.role === 'log' ? 'log-rewind' : 'witness-rewind', says: back });
     return found;
   });
@@ -99,14 +108,23 @@ function conflictOf({ proof }: LogEvidence, sides: readonly [Side, Side]): { rea
 }
 
 /** A cosignature says what the largest tree was at its time: a smaller one at a later time is a lie in one of them. Within one second nothing follows. */
-function rewind([first, second]: readonly [Side, Side], keys: readonly NoteKey[]): string | undefined {
-  for (const key of keys.filter(({ algorithm }) => algorithm === algorithms.cosignature)) {
-    const [a, b] = [cosignedAt(first.note, key), cosignedAt(second.note, key)];
-    if (a === undefined || b === undefined) continue;
-    const [before, after] = a <= b ? [{ time: a, ...first.head }, { time: b, ...second.head }] : [{ time: b, ...second.head }, { time: a, ...first.head }];
-    if (before.time < after.time && after.size < before.size) return `said at ${iso(before.time)} that the log had ${before.size} entries, and at ${iso(after.time)} that it had ${after.size}`;
+function rewind([first, second]: readonly [Side, Side], key: NoteKey): string | undefined {
+  const [a, b] = [cosignedAt(first.note, key), cosignedAt(second.note, key)];
+  if (a === undefined || b === undefined) return undefined;
+  const [before, after] = a <= b ? [{ time: a, ...first.head }, { time: b, ...second.head }] : [{ time: b, ...second.head }, { time: a, ...first.head }];
+  if (before.time >= after.time || after.size >= before.size) return undefined;
+  return `said at ${iso(before.time)} that the log had ${before.size} entries, and at ${iso(after.time)} that it had ${after.size}`;
+}
+
+/** Both of its signatures, by the key that was the log's at that size: whoever finds a retired key cannot make the log look bad with it. */
+function isByLog(text: string, log: LogVerifier): boolean {
+  try {
+    readCheckpoint(text, log);
+    return true;
+  } catch (error) {
+    if (error instanceof CairnError && error.code === 'verification-failed') return false;
+    throw error;
   }
-  return undefined;
 }
 
 function iso(seconds: number): string {

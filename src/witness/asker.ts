@@ -174,6 +174,7 @@ export class Asker {
       if (status === 422) throw this.#alarm('log-rewrite', `${entry.name} refuses: the ${checkpoint.size} entries do not continue the ${old} that it has seen of this log`);
       if (status === 429) throw new Refused('throttled', `answered 429 (too many questions)${waitMs > 0 ? `, again in ${Math.ceil(waitMs / 1000)} s` : ''}`, waitMs);
       if (status === 404) throw new Refused('unreachable', 'does not know this log: its operator adds it with cairn witness --log');
+      if (status === 403) throw new Refused('unreachable', 'does not trust the key that this log signs with now: its operator gives it the newest cairn.trust.json, cairn witness --log');
       throw new Refused('unreachable', `answered ${status}`, status === 503 ? waitMs : 0);
     }
     throw new Refused('unreachable', 'answers with another size each time');

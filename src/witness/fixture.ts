@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fixedClock, noFaults, sha256, type Clock } from '#core';
-import { appendLeaves, consistencyProof, formatCheckpoint, logNoteKeys, rootAt, type NoteKey, type TileReader } from '#log';
+import { appendLeaves, consistencyProof, formatCheckpoint, logNoteKeys, rootAt, type LogVerifier, type NoteKey, type TileReader } from '#log';
 import { generateSigner } from '#sign';
 import { openSeen, type SeenTrees } from './seen.ts';
 import { ownKey, type WitnessKey } from './own-key.ts';
@@ -14,6 +14,7 @@ export interface ToyLog {
   readonly origin: string;
   readonly keys: Parameters<typeof formatCheckpoint>[0];
   readonly noteKeys: NoteKey[];
+  readonly verifier: LogVerifier;
   readonly tiles: TileReader;
   size(): number;
   grow(count: number, what?: string): Promise<void>;
@@ -33,9 +34,10 @@ export async function toyLog(origin = 'log.example.com', keys: ToyLog['keys'] = 
     leaves.push(...hashes);
   };
   await append(before);
+  const verifier = { origin, log: keys.log.publicKey, time: keys.time.publicKey };
   return {
     origin, keys, tiles: reader,
-    noteKeys: logNoteKeys({ origin, log: keys.log.publicKey, time: keys.time.publicKey }),
+    noteKeys: logNoteKeys(verifier), verifier,
     size: () => leaves.length,
     grow: (count, what = 'entry') => append(Array.from({ length: count }, (_, at) => sha256(`${what} ${leaves.length + at}`))),
     note: async (size, time) => formatCheckpoint(keys, size, await rootAt(reader, size), time),

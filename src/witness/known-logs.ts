@@ -35,7 +35,10 @@ export function parseLogs(text: string, from: string): KnownLogs {
   return found;
 }
 
-/** The file `logs` of the witness's folder, with the ones that are new added to it for the next start. @throws CairnError `invalid-configuration` */
+/**
+ * The file `logs` of the witness's folder. What is added is written to it for the next start, and takes the place of the keys that it had for the same log: a key that a log has given up
+ * must not speak for it on. @throws CairnError `invalid-configuration`
+ */
 export async function knownLogs(folder: string, added: readonly NoteKey[]): Promise<KnownLogs> {
   const path = join(folder, 'logs');
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -43,10 +46,16 @@ export async function knownLogs(folder: string, added: readonly NoteKey[]): Prom
     throw error;
   });
   const known = parseLogs(text, path);
-  const fresh = added.map(formatVkey).filter((one) => !known.get(parseVkey(one).name)?.some((key) => formatVkey(key) === one));
-  if (fresh.length === 0) return known;
-  const whole = `${text === '' || text.endsWith('\n') ? text : `${text}\n`}${[...new Set(fresh)].map((one) => `log ${one}\n`).join('')}`;
+  const wanted = new Set(added.map(formatVkey));
+  const names = new Set(added.map(({ name }) => name));
+  const kept = text.split('\n').filter((line) => line !== '' && !names.has(/^\s*log\s+([^\s+]+)\+/.exec(line)?.[1] ?? ''));
+  const whole = [...kept, ...[...wanted].map((one) => `log ${one}`), ''].join('\n');
   const all = parseLogs(whole, path);
+  if (wanted.size === 0 || [...names].every((name) => sameKeys(known.get(name), all.get(name)))) return known;
   await writeFileDurable(path, whole);
   return all;
+}
+
+function sameKeys(before: readonly NoteKey[] = [], after: readonly NoteKey[] = []): boolean {
+  return before.length === after.length && before.every((key, at) => formatVkey(key) === formatVkey(after[at] ?? key));
 }

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fixedClock, noFaults } from '#core';
-import { cosignedAt, formatCheckpoint, parseNote, parseVkey, signatureLine } from '#log';
+import { cosignedAt, formatCheckpoint, formatVkey, noteKey, parseNote, parseVkey, signatureLine } from '#log';
 import { generateSigner } from '#sign';
 import { toyLog, toyWitness, type ToyWitness } from './fixture.ts';
 import { knownLogs, parseLogs } from './known-logs.ts';
@@ -220,7 +220,7 @@ test("a witness's key is made once, is for its owner alone, and keeps its name",
 });
 
 test('logs are read by line, several keys a log, and one key stands for one log', async (t) => {
-  const vkey = (name: string, key = generateSigner('ed25519')) => import('#log').then(({ formatVkey, noteKey }) => formatVkey(noteKey(name, 1, key.publicKey)));
+  const vkey = async (name: string, key = generateSigner('ed25519')) => formatVkey(noteKey(name, 1, key.publicKey));
   const shared = generateSigner('ed25519');
   const [one, next] = [await vkey('a.example.com'), await vkey('a.example.com')];
   const logs = parseLogs(`# those of ours\n\nlog ${one} https://a.example.com\n  log\t${next}\nwitness w ${one}\nquorum none\n`, 'logs');
@@ -231,6 +231,10 @@ test('logs are read by line, several keys a log, and one key stands for one log'
   const folder = await mkdtemp('/tmp/cairn-w-');
   t.after(() => rm(folder, { recursive: true }));
   await knownLogs(folder, [parseVkey(one)]);
-  await knownLogs(folder, [parseVkey(next), parseVkey(one)]);
-  assert.equal(await readFile(join(folder, 'logs'), 'utf8'), `log ${one}\nlog ${next}\n`);
+  const other = await vkey('b.example.com');
+  await knownLogs(folder, [parseVkey(other), parseVkey(one)]);
+  assert.equal(await readFile(join(folder, 'logs'), 'utf8'), `log ${other}\nlog ${one}\n`);
+  assert.deepEqual((await knownLogs(folder, [parseVkey(next)])).get('a.example.com')?.map(formatVkey), [next], 'a new key takes the place of the old one');
+  assert.equal(await readFile(join(folder, 'logs'), 'utf8'), `log ${other}\nlog ${next}\n`);
+  assert.equal((await knownLogs(folder, [])).size, 2);
 });

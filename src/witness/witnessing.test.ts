@@ -139,6 +139,7 @@ test('one that does not answer and one that turns us down for asking too much ar
     [{ ...throttled, url: 'http://127.0.0.1:1' }, 'unreachable', /does not answer/],
     [await answering(t, 500, 'broken'), 'unreachable', /answered 500/],
     [await answering(t, 404, ''), 'unreachable', /does not know this log/],
+    [await answering(t, 403, ''), 'unreachable', /does not trust the key/],
     [await answering(t, 409, 'nonsense'), 'unreachable', /answered 409/],
     [await answering(t, 302, '', { location: 'http://127.0.0.1:1/' }), 'unreachable', /does not answer/],
     [await answering(t, 200, 'x'.repeat(100_000)), 'unreachable', /does not answer: its answer does not end/],

@@ -46,7 +46,7 @@ export const witnessParsers: readonly Parser[] = [
   {
     // All of the corpus was signed by a log and a witness that never lied: nothing that can be made of it may say that they did.
     name: 'log-evidence', corpus: pairs, grammar: fc.tuple(fc.constantFrom(...notes), fc.constantFrom(...notes), fc.constantFrom(null, ...proofs), fc.constantFrom(...roots)).map(([earlier, later, proof, root]) => canonicalJson(makeEvidence({ origin, earlier, later, proof: proof === null ? null : { ...proof, root }, witnesses: [formatVkey(witnessKey)] })).toString('utf8')),
-    run: (bytes) => hold(judgeEvidence(parseEvidence(bytes), log.noteKeys).length === 0, 'an honest log or witness is accused'),
+    run: (bytes) => hold(judgeEvidence(parseEvidence(bytes), log.verifier).length === 0, 'an honest log or witness is accused'),
   },
   {
     name: 'verifier-key', corpus: keys.map((one) => Buffer.from(one)), grammar: fc.string(),
