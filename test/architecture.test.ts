@@ -24,7 +24,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   gateway: ['core'],
   runner: ['core', 'gateway', 'isolation', 'targets'],
   diff: ['core', 'attest', 'oci', 'policy', 'release'],
-  home: ['core', 'policy', 'sign', 'verify'],
+  home: ['attest', 'core', 'policy', 'sign', 'verify'],
   server: ['core', 'attest', 'diff', 'ledger', 'log', 'oci', 'policy', 'release', 'sign', 'targets', 'verify'],
   cli: ['attest', 'build', 'core', 'diff', 'home', 'keyless', 'ledger', 'log', 'oci', 'policy', 'release', 'runner', 'server', 'sign', 'targets', 'verify', 'witness'],
 };

@@ -1,6 +1,7 @@
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Approval } from '#attest';
 import { spkiOf } from '#sign';
 import type { Context } from './context.ts';
+import { deliver, loggedAs } from './outbox.ts';
 import { row, run, type CommonFlags } from './output.ts';
 import { openSession, ownSigner, persist, personName, readDefinition, resolveRelease } from './session.ts';
 
@@ -10,7 +11,8 @@ const usualDays = 7;
 export async function approve(this: Context, flags: CommonFlags & { days?: number; reason?: string }, reference: string, environment: string): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
-    const { api, home } = await openSession(system);
+    const session = await openSession(system);
+    const { api, home } = session;
     const { application } = await readDefinition(system);
     const release = await persist(system, () => resolveRelease(api, application, reference));
     const expires = `${new Date(system.clock.now().getTime() + (flags.days ?? usualDays) * 86_400_000).toISOString().slice(0, 19)}Z`;
@@ -18,10 +20,10 @@ export async function approve(this: Context, flags: CommonFlags & { days?: numbe
     const predicate: Approval = { application, environment, by, expires, reason: flags.reason ?? null };
     const signer = await ownSigner(system, home);
     const envelope = signEnvelope(makeStatement({ predicateType: predicateTypes.approval, subject: [subjectOf(application, release)], predicate }), signer);
-    const { digest, logIndex } = await persist(system, () => api.addStatement(application, { envelope, key: spkiOf(signer.publicKey).toString('base64') }));
+    const { digest, logIndex } = await deliver(system, session, application, { envelope, key: spkiOf(signer.publicKey).toString('base64') });
     if (!flags.json) {
       row(this, 'approved', `${application} ${release}`);
-      row(this, environment, `by ${by} until ${expires}`, `logged ${logIndex}`);
+      row(this, environment, `by ${by} until ${expires}`, loggedAs(logIndex));
     }
     return { release, environment, by, expires, statement: digest, logIndex };
   });

@@ -1,15 +1,16 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, resolve as pathOf } from 'node:path';
 import { importReport, largestReport, makeStatement, reportFormats, signEnvelope, subjectOf, type ReportFormat, type Statement } from '#attest';
-import { CairnError, type Digest } from '#core';
+import { asCairnError, CairnError, isDigest, type Digest } from '#core';
 import type { ReleaseDocument } from '#release';
 import { spkiOf } from '#sign';
 import { bringBundle, bringFrom, collectOwn } from './attest-foreign.ts';
 import type { Context, System } from './context.ts';
 import { says } from './evidence.ts';
+import { deliver, loggedAs } from './outbox.ts';
 import { count, row, run, short, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
-import { openSession, ownSigner, persist, personName, type Session } from './session.ts';
+import { openSession, ownSigner, persist, personName, readDefinition, type Session } from './session.ts';
 
 export type AttestFlags = CommonFlags & { readonly [F in ReportFormat]?: readonly string[] } & {
   readonly bundle?: readonly string[];
@@ -24,7 +25,7 @@ interface Stated {
   readonly report: Digest;
   readonly says: string;
   readonly statement: Digest;
-  readonly logIndex: number;
+  readonly logIndex: number | null;
 }
 
 interface Report {
@@ -40,13 +41,13 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
   await run(this, flags, async () => {
     const { system } = this;
     const reports = reportsOf(flags, files);
-    if (reports.length === 0 && flags.bundle === undefined && flags.from === undefined && flags.collect !== true) throw new CairnError('usage', 'there is nothing to attest', { fix: 'cairn attest DIGEST FILE: a report of JUnit, SARIF, OSV-Scanner, CycloneDX or SPDX' });
+    if (reports.length === 0 && !isForeign(flags)) throw new CairnError('usage', 'there is nothing to attest', { fix: 'cairn attest DIGEST FILE: a report of JUnit, SARIF, OSV-Scanner, CycloneDX or SPDX' });
     const imported = [];
     for (const { file, format } of reports) imported.push(await importReport(basename(file), await read(system, file), format));
     const session = await openSession(system);
-    const { application, release } = await persist(system, () => resolve(system, session, reference));
-    const document = await persist(system, () => session.api.document(application, release));
-    const foreign = await bringForeign(this, flags, session, application, release, document);
+    const { application, release } = await locate(system, session, reference);
+    const document = await documentOf(system, session, application, release, imported.some(({ kind }) => bills.has(kind)) || isForeign(flags));
+    const foreign = document === null ? { logged: [], strangers: 0 } : await bringForeign(this, flags, session, application, release, document);
     const statements: Stated[] = [];
     if (imported.length === 0) return { application, release, statements, foreign };
     const signer = await ownSigner(system, session.home);
@@ -54,9 +55,9 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
     for (const { kind, format, predicateType, predicate, report } of imported) {
       const statement = { predicateType, subject: subjectsOf(kind, application, release, document), predicate };
       const envelope = signEnvelope(makeStatement(statement), signer);
-      const { digest, logIndex } = await persist(system, () => session.api.addStatement(application, { envelope, key }));
+      const { digest, logIndex } = await deliver(system, session, application, { envelope, key });
       const said = says({ kind, statement });
-      if (!flags.json) row(this, kind, said, `by ${personName(system)}`, `logged ${logIndex}`);
+      if (!flags.json) row(this, kind, said, `by ${personName(system)}`, loggedAs(logIndex));
       statements.push({ kind, format, predicateType, report, says: said, statement: digest, logIndex });
     }
     if (!flags.json) row(this, 'attested', `${application} ${short(release)}`);
@@ -106,8 +107,32 @@ async function read(system: System, file: string): Promise<Buffer> {
   }
 }
 
+/** Bills of materials: they are of the components alone. */
+const bills: ReadonlySet<string> = new Set(['sbom', 'spdx']);
+
+function isForeign({ bundle, from, collect }: AttestFlags): boolean {
+  return bundle !== undefined || from !== undefined || collect === true;
+}
+
+/** A whole digest needs no server: what is signed during an outage names one. */
+async function locate(system: System, session: Session, reference: string): Promise<{ application: string; release: Digest }> {
+  const [, name, digest] = /^(?:([a-z0-9][a-z0-9-]*)@)?(.*)$/.exec(reference) ?? [];
+  if (!isDigest(digest)) return persist(system, () => resolve(system, session, reference));
+  return { application: name ?? (await readDefinition(system)).application, release: digest };
+}
+
+/** Null where the server is away and the release's own digest is all that is needed. */
+async function documentOf(system: System, session: Session, application: string, release: Digest, needed: boolean): Promise<ReleaseDocument | null> {
+  try {
+    return await persist(system, () => session.api.document(application, release), 5_000);
+  } catch (thrown) {
+    if (needed || asCairnError(thrown).code !== 'unreachable') throw thrown;
+    return null;
+  }
+}
+
 /** A bill is of the components, so that whoever sees an image finds it; what was found out is of the release as well. */
-function subjectsOf(kind: string, application: string, release: Digest, document: ReleaseDocument): Statement['subject'] {
-  const components = document.components.map((one) => subjectOf(one.name, one.digest));
-  return kind === 'sbom' || kind === 'spdx' ? components : [subjectOf(application, release), ...components];
+function subjectsOf(kind: string, application: string, release: Digest, document: ReleaseDocument | null): Statement['subject'] {
+  const components = (document?.components ?? []).map((one) => subjectOf(one.name, one.digest));
+  return bills.has(kind) ? components : [subjectOf(application, release), ...components];
 }

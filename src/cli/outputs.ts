@@ -109,11 +109,11 @@ export const outputs = {
   init: z.object({ home: text, origin: text, policy: digest, trust: digest, person: text, people: z.array(text), found: z.array(text), hints: z.array(text), wrote: z.array(text) }),
   attest: z.object({
     application: text, release: digest,
-    statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count })),
+    statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count.nullable() })),
     foreign: z.object({ logged: z.array(count), strangers: count }),
   }),
   scan: z.object({
-    application: text, release: digest, statement: digest, logIndex: count, packages: count, database: z.object({ digest, entries: count, modified: text.nullable() }),
+    application: text, release: digest, statement: digest, logIndex: count.nullable(), packages: count, database: z.object({ digest, entries: count, modified: text.nullable() }),
     uncompared: z.array(z.object({ package: text, id: text })), unknown: z.array(text),
     vulnerabilities: z.array(z.object({
       id: text, aliases: z.array(text), package: text, severity: z.enum(['none', 'low', 'medium', 'high', 'critical', 'unknown']), score: z.number().nullable(), fixed: text.nullable(),
@@ -129,10 +129,10 @@ export const outputs = {
   'ledger-prove': z.object({ index: count, size: count, root: hex, time: seconds, digest, body: text, proof: text.describe('C2SP tlog-proof') }),
   release: z.object({
     release: digest, commit: text, changes: text.nullable(), again: z.boolean(), tests: z.object({ passed: count.nullable(), failed: count.nullable() }).nullable(), isolation: isolation.nullable(),
-    statements: z.array(text), logged: z.array(count), document: z.record(text, z.unknown()),
+    statements: z.array(text), logged: z.array(count), queued: count, document: z.record(text, z.unknown()),
   }),
   promote: moved,
-  approve: z.object({ release: digest, environment: text, by: text, expires: text, statement: digest, logIndex: count }),
+  approve: z.object({ release: digest, environment: text, by: text, expires: text, statement: digest, logIndex: count.nullable() }),
   rollback: z.union([moved, byRunner, plan, drill]).meta({ description: 'What was switched; by the runner alone where the server was away; with --list or --plan where it could go; with --drill how the rehearsal went' }),
   resume: z.object({ release: digest, environment: text }),
   traffic: z.object({ release: digest, environment: text, share: z.int() }),

@@ -1,5 +1,6 @@
 import type { Context } from './context.ts';
 import { assignments, move, newestSecrets } from './moving.ts';
+import { drain } from './outbox.ts';
 import { run, type CommonFlags } from './output.ts';
 import { openSession, persist, readDefinition, resolveRelease } from './session.ts';
 
@@ -13,6 +14,7 @@ export async function promote(this: Context, flags: PromoteFlags, reference: str
   await run(this, flags, async () => {
     const { system } = this;
     const session = await openSession(system);
+    await drain(this, session, flags.json);
     const { application } = await readDefinition(system);
     const release = await persist(system, () => resolveRelease(session.api, application, reference));
     const { head, live } = await persist(system, () => session.api.timeline(application, environment));

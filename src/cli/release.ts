@@ -5,6 +5,7 @@ import { copyTree, emptyBytes, fileStore, mediaTypes, registryClient, type Conte
 import { makeRelease, type ReleaseBlobs, type ReleaseInput, type SignedStatement } from '#release';
 import { spkiOf } from '#sign';
 import type { Context, System } from './context.ts';
+import { deliver } from './outbox.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { statementsOf } from './release-statements.ts';
 import { openSession, ownSigner, persist, personName, readDefinition, type Session } from './session.ts';
@@ -38,7 +39,7 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
       const signed = await vouch(system, session, { built, made, commit, origin });
       await publish(system, session, store, made, application);
       const logged = await log(system, session, application, signed);
-      if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, logged ${range(logged.entries)}`);
+      if (logged.kinds.length > 0) say('ok proof', logged.kinds.join(', '), '', `signed ${personName(system)}, ${logged.queued === 0 ? `logged ${range(logged.entries)}` : `${logged.queued} queued: the log is away`}`);
       if (commit.changes !== null) say('dirty', 'built from changes that are in no commit', '', 'production refuses it');
       say(
         application,
@@ -56,6 +57,7 @@ export async function release(this: Context, flags: ReleaseFlags): Promise<void>
         isolation: built.isolation,
         statements: logged.kinds,
         logged: logged.entries,
+        queued: logged.queued,
         document: JSON.parse(canonicalJson(made.document).toString('utf8')) as unknown,
       };
     } finally {
@@ -178,13 +180,14 @@ async function vouch(
 /** Provenance comes last: by it a release is known, so that one that was cut off before is not taken for whole. */
 async function log(
   system: System,
-  { api }: Session,
+  session: Session,
   application: string,
   { again, signed }: Vouched,
-): Promise<{ again: boolean; kinds: string[]; entries: number[] }> {
-  const entries: number[] = [];
-  for (const { statement } of signed) entries.push((await persist(system, () => api.addStatement(application, statement))).logIndex);
-  return { again, kinds: signed.map(({ kind }) => kind), entries };
+): Promise<{ again: boolean; kinds: string[]; entries: number[]; queued: number }> {
+  const entries: (number | null)[] = [];
+  for (const { statement } of signed) entries.push((await deliver(system, session, application, statement)).logIndex);
+  const there = entries.filter((one) => one !== null);
+  return { again, kinds: signed.map(({ kind }) => kind), entries: there, queued: entries.length - there.length };
 }
 
 /** Types of the statements that are there for this release; a bill of materials counts if it is of all its components. */

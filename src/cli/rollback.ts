@@ -16,7 +16,7 @@ export interface RollbackFlags extends CommonFlags {
 export async function rollback(this: Context, flags: RollbackFlags, environment: string): Promise<void> {
   await run(this, flags, async () => {
     const { system } = this;
-    const session = await openSession(system);
+    const session = await openSession(system, { send: false });
     const { application } = await readDefinition(system);
     if (flags.list === true || flags.plan === true) return showPlan(this, await session.api.plan(application, environment), flags, environment);
     const wanted = {

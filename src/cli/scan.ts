@@ -6,6 +6,7 @@ import { spkiOf } from '#sign';
 import type { Context } from './context.ts';
 import { gather, type Vouched } from './evidence.ts';
 import { openFooting } from './footing.ts';
+import { deliver, loggedAs } from './outbox.ts';
 import { count, row, run, short, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession, ownSigner, persist, personName } from './session.ts';
@@ -37,7 +38,7 @@ export async function scan(this: Context, flags: CommonFlags & { readonly osv: s
     const signer = await ownSigner(system, session.home);
     const subject = [subjectOf(application, release), ...document.components.map((one) => subjectOf(one.name, one.digest))];
     const envelope = signEnvelope(makeStatement({ predicateType: predicateTypes.scan, subject, predicate: made }), signer);
-    const logged = await persist(system, () => session.api.addStatement(application, { envelope, key: spkiOf(signer.publicKey).toString('base64') }));
+    const logged = await deliver(system, session, application, { envelope, key: spkiOf(signer.publicKey).toString('base64') });
     const { packages, entries, modified, uncompared, unknown } = matched;
     const found = matched.found.toSorted((a, b) => gravest.indexOf(a.severity) - gravest.indexOf(b.severity) || (b.score ?? 0) - (a.score ?? 0) || (a.id < b.id ? -1 : 1));
     if (!flags.json) {
@@ -45,7 +46,7 @@ export async function scan(this: Context, flags: CommonFlags & { readonly osv: s
       for (const one of found) row(this, one.severity, one.id, one.package, one.fixed === null ? 'no fix yet' : `fixed in ${one.fixed}`, one.score === null ? '' : String(one.score));
       if (uncompared.length > 0) row(this, '', `${count(uncompared.length, 'entry', 'entries')} cannot be compared with a version here`, `such as ${uncompared[0]?.id} and ${uncompared[0]?.package}`);
       if (unknown.length > 0) row(this, '', `${count(unknown.length, 'package')} of ecosystems that are not scanned`, `such as ${unknown[0]}`);
-      row(this, 'scan', count(found.length, 'vulnerability', 'vulnerabilities'), `by ${personName(system)}`, `logged ${logged.logIndex}`);
+      row(this, 'scan', count(found.length, 'vulnerability', 'vulnerabilities'), `by ${personName(system)}`, loggedAs(logged.logIndex));
     }
     return {
       application, release, statement: logged.digest, logIndex: logged.logIndex, packages, database: { digest, entries, modified }, uncompared, unknown,

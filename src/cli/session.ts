@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf, type Request } from '#attest';
 import type { Definition } from '#build';
 import { CairnError, isDigest, type Digest } from '#core';
-import { loadPerson, openHome, readToken, type Home } from '#home';
+import { loadPerson, openHome, readToken, sendWaiting, type Home, type Sent } from '#home';
 import type { SignedStatement } from '#release';
 import { apiClient, type ApiClient } from '#server';
 import { spkiOf, type Signer } from '#sign';
@@ -17,10 +17,20 @@ export interface Session {
   readonly url: string;
 }
 
-export async function openSession(system: System): Promise<Session> {
+/** @param send whether what waits for the log is sent on the way; a rollback waits for nothing */
+export async function openSession(system: System, { send = true }: { readonly send?: boolean } = {}): Promise<Session> {
   const home = await openHome(system.home);
   const url = `http://${home.settings.host}:${home.settings.port}`;
-  return { home, url, api: apiClient(url, await readToken(home.paths)) };
+  const session = { home, url, api: apiClient(url, await readToken(home.paths)) };
+  if (send) await flush(system, session);
+  return session;
+}
+
+/** Sends what waits in this home (see home/outbox.ts). What the log refuses is told, and kept. */
+export async function flush(system: System, { home, api }: Session): Promise<Sent> {
+  const sent = await sendWaiting(home.paths, ({ application, envelope, key }) => api.addStatement(application, { envelope, key }));
+  for (const { name, error } of sent.refused) system.err(`a queued statement was refused, and is kept as outbox/${name}.refused: ${error.message}`);
+  return sent;
 }
 
 export async function readDefinition(system: System): Promise<Definition> {

@@ -9,7 +9,7 @@ export async function traffic(this: Context, flags: CommonFlags, environment: st
   await run(this, flags, async () => {
     const { system } = this;
     if (!Number.isInteger(percent) || percent < 1 || percent > 100) throw new CairnError('usage', 'the share is a whole number from 1 to 100', { fix: `cairn traffic ${environment} 50; to go back: cairn rollback ${environment}` });
-    const { api, home } = await openSession(system);
+    const { api, home } = await openSession(system, { send: false });
     const { application } = await readDefinition(system);
     const timeline = await persist(system, () => api.timeline(application, environment));
     const { release } = requireLive(timeline);

@@ -27,7 +27,7 @@ export function homePaths(root: string) {
   const at = (...parts: string[]) => join(root, ...parts);
   return Object.freeze({
     root, settings: at('cairn.json'), trust: at('trust.json'), rotations: at('trust-rotations.json'), token: at('token'), keys: at('keys'), people: at('people'), known: at('known'), witnessed: at('witnessed'),
-    ledger: at('ledger.sqlite'), registry: at('registry'), unpacked: at('unpacked'), runner: at('runner'), socket: at('runner.sock'), builds: at('builds'), data: at('data'), secrets: at('secrets'), logs: at('runner', 'logs'), isolation: at('isolation'), sigstore: at('sigstore'), roots: at('sigstore-roots.json'),
+    ledger: at('ledger.sqlite'), registry: at('registry'), unpacked: at('unpacked'), runner: at('runner'), socket: at('runner.sock'), builds: at('builds'), data: at('data'), secrets: at('secrets'), logs: at('runner', 'logs'), isolation: at('isolation'), sigstore: at('sigstore'), outbox: at('outbox'), roots: at('sigstore-roots.json'),
   });
 }
 

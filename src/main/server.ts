@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { asCairnError, canonicalJson, digestOf, writeFileDurable } from '#core';
 import { readFile } from 'node:fs/promises';
-import { adoptNextLogKey, believedRoots, findNextLogKey, loadSealer, loadServerKeys, makeNextLogKey, openHome, readToken } from '#home';
+import { adoptNextLogKey, believedRoots, findNextLogKey, loadSealer, loadServerKeys, makeNextLogKey, openHome, readToken, sendWaiting } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { fileRepositories, fileStore } from '#oci';
 import { delivery, type Gateway, type Launch, type Registry } from '#release';
 import { runnerClient, type Launch as WireLaunch, type RunnerClient } from '#runner';
-import { collectGarbage, collector, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
+import { apiClient, collectGarbage, collector, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { logNoteKeys, signingConfig, trustedRoot } from '#log';
 import { spkiOf, type Signer } from '#sign';
 import { trustBody, verifyBundle } from '#verify';
@@ -58,11 +58,15 @@ async function main(): Promise<void> {
   const look = () => runner.state();
   const collect = (dryRun: boolean) => collectGarbage({ ledger, registry, repositories, store, runner: look, folders: paths, clock: systemClock }, dryRun);
   const sigstore = (url: string) => ({ trustedRoot: json(trustedRoot(log(), settings.since)), signingConfig: json(signingConfig(url, settings.since)) });
-  const server = await startServer({ ledger, logTrust, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, collector: foreign, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token: await readToken(paths), info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
+  const token = await readToken(paths);
+  const server = await startServer({ ledger, logTrust, witnessing, published: async () => witnessing.decorate((await ledger.checkpoint())?.note ?? ''), delivery: moves, registry, secrets, collector: foreign, reader: await openReader(paths.ledger), runner: look, metrics: () => runner.metrics(), collectGarbage: collect, token, info: { version, origin, environments }, repositories, store, host: settings.host, port: settings.port, clock: systemClock, sigstore });
   republish = () => writeSigstoreFiles(paths, sigstore(server.url));
   await republish();
 
   witnessing.nudge();
+  // What was signed here while we were away comes in as it is; who signed it needs not come back for it.
+  void sendWaiting(paths, ({ application, envelope, key }) => apiClient(server.url, token).addStatement(application, { envelope, key })).then(({ refused }) => refused.forEach(({ error }) => report('outbox', error)), (error: unknown) => report('outbox', error));
+
   const recovering = recover(moves.recover);
   const watch = setInterval(() => void moves.preflight().catch((thrown: unknown) => report('preflight', thrown)), 10_000);
   let stopping = false;
