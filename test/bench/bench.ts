@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { decide } from './decide.ts';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
+import { log } from './log.ts';
 import { rollback } from './rollback.ts';
 import { trust } from './trust.ts';
 import { verify } from './verify.ts';
@@ -42,6 +43,7 @@ const benchmarks: Readonly<Record<string, Named>> = {
   decide: { run: decide, count: 1000, short: 100 },
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
+  log: { run: log, count: 5 },
   rollback: { run: rollback, count: 200 },
   verify: { run: verify, count: 5, short: 1 },
 };

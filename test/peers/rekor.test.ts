@@ -72,3 +72,24 @@ test('a file that cosign signs is logged here, and its entry proves into the che
   const body = Buffer.from(entry?.canonicalizedBody ?? '', 'base64');
   assert.deepEqual(inclusionRoot(leafHash(body), Number(entry?.logIndex), size, proof.map((one) => Buffer.from(one, 'base64'))), root);
 });
+
+test("after the log's key was changed, cosign verifies what was logged before and after with the one root that names both keys", { skip, timeout: 180_000 }, async (t) => {
+  const { shop, image, cosign } = await signing(t);
+  const before = await cosign('sign', '--yes', '--key', 'cosign.key', ...ours, image);
+  assert.equal(before.code, 0, before.stderr);
+  const oldRoot = await readFile(join(shop.folder, 'cosign/trusted_root.json'), 'utf8');
+  const { retired } = await shop.json<{ retired: { size: number } }>('key', 'rotate', 'log');
+  const newRoot = await (await fetch(`${shop.url}/sigstore/trusted_root.json`)).text();
+  await writeFile(join(shop.folder, 'cosign/trusted_root.json'), newRoot);
+  await writeFile(join(shop.folder, 'cosign/old_root.json'), oldRoot);
+  const attested = await cosign('attest', '--yes', '--key', 'cosign.key', '--type', 'slsaprovenance1', '--predicate', 'predicate.json', ...ours, image);
+  assert.equal(attested.code, 0, attested.stderr);
+  assert.ok(((await shop.ledger.checkpoint())?.size ?? 0) > retired.size);
+  const verify = (root: string) => cosign('verify', '--key', 'cosign.pub', '--trusted-root', root, image);
+  const attestation = (root: string) => cosign('verify-attestation', '--type', 'slsaprovenance1', '--key', 'cosign.pub', '--trusted-root', root, image);
+  for (const ran of [await verify('trusted_root.json'), await attestation('trusted_root.json')]) assert.equal(ran.code, 0, ran.stderr);
+  assert.notEqual((await attestation('old_root.json')).code, 0, 'the old root does not know the new key');
+  // Our own release, signed before the change, as its people's cosign sees it.
+  const released = await cosign('verify', '--key', join(shop.home.paths.people, 'ada.pub'), '--trusted-root', 'trusted_root.json', image);
+  assert.equal(released.code, 0, released.stderr);
+});
