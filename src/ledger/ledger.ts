@@ -92,11 +92,23 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   const group = new GroupCommit({
     database, connection, truth, appender: () => ({ ...options, keys }), place: placer(connection), own: new Set([own.record, ...own.admit]),
     durable: (checkpoint) => {
+      known.clear();
       for (const listener of listeners) listener(checkpoint);
     },
     exclusively: (work) => writer.run(work),
   });
   const logged = (digest: string) => proofs.logged(digest);
+  const governed = governance(database);
+  /** What every request asks and few transactions change: read again after each of them. */
+  const known = new Map<string, Promise<unknown>>();
+  const remembered = <T>(name: string, read: () => Promise<T>): Promise<T> => {
+    const found = known.get(name) as Promise<T> | undefined;
+    if (found !== undefined) return found;
+    const fresh = read();
+    known.set(name, fresh);
+    fresh.catch(() => known.delete(name));
+    return fresh;
+  };
 
   async function timeline(application: string, environment: string): Promise<Timeline> {
     const rows = await database.selectFrom('revisions').selectAll().where('application', '=', application).where('environment', '=', environment).orderBy('number').execute();
@@ -158,7 +170,8 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       const rows = await database.selectFrom('revisions').select(({ fn }) => ['environment', fn.min('confirmed_at').as('time')]).where('application', '=', application).where('release', '=', release).where('confirmed', '=', 1).groupBy('environment').execute();
       return rows.map(({ environment, time }) => ({ environment, time: Number(time) }));
     },
-    ...governance(database),
+    ...governed,
+    revocations: () => remembered('revocations', governed.revocations),
     ...policyReads(database),
     logged,
     latestRelease: async (application) => {
@@ -182,11 +195,11 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
       const row = await database.selectFrom('revisions').select((all) => all.fn.max('journal').as('journal')).where('application', '=', application).where('environment', '=', environment).executeTakeFirst();
       return row?.journal ?? 0;
     },
-    policy: async (): Promise<Policy> => {
+    policy: () => remembered('policy', async (): Promise<Policy> => {
       const row = await database.selectFrom('policies').select('body').orderBy('idx', 'desc').limit(1).executeTakeFirst();
       if (row === undefined) throw new CairnError('not-initialized', 'the ledger holds no policy', { fix: 'cairn init' });
       return parsePolicy(Buffer.from(row.body));
-    },
+    }),
     findRelease: async (application, prefix) => {
       const rows = await database.selectFrom('subjects').innerJoin('statements', 'statements.idx', 'subjects.idx').innerJoin('envelopes', 'envelopes.digest', 'statements.digest')
         .select(['subjects.digest as digest', 'envelopes.body as body']).where('subjects.predicate_type', '=', predicateTypes.provenance)
@@ -208,6 +221,7 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
         database.transaction().execute(async (transaction) => {
           const before = await dumpIndex(transaction);
           const counted = await rebuild(transaction, connection, own);
+          known.clear();
           return { counted, same: before === (await dumpIndex(transaction)) };
         }),
       ),

@@ -37,6 +37,18 @@ export function generateSigner(kind: KeyKind): Signer {
  * @throws CairnError `malformed-document`: `unsupported-key`
  */
 export function publicKeyFrom(spki: string, kind: KeyKind): KeyObject {
+  const known = read.get(`${kind} ${spki}`);
+  if (known !== undefined) return known;
+  const key = readPublicKey(spki, kind);
+  if (read.size >= 1024) read.clear();
+  read.set(`${kind} ${spki}`, key);
+  return key;
+}
+
+/** Reading a key takes as long as checking a signature with it, and the same few keys sign everything. Bounded: it begins again. */
+const read = new Map<string, KeyObject>();
+
+function readPublicKey(spki: string, kind: KeyKind): KeyObject {
   let key: KeyObject | undefined;
   try {
     key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
