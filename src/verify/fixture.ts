@@ -1,4 +1,4 @@
-import { makeBundle, makeStatement, pae, payloadOf, predicateTypes, signEnvelope, subjectOf, type Bundle, type Envelope } from '#attest';
+import { makeBundle, makeStatement, pae, payloadOf, predicateTypes, signEnvelope, subjectOf, type Bundle, type Envelope, type LogEntry } from '#attest';
 import { digestOf } from '#core';
 import { appendLeaves, entryBody, formatCheckpoint, inclusionProof, leafHash, logIdOf, rootAt, type LogVerifier, type TileReader } from '#log';
 import { generateSigner, spkiOf, type Signer } from '#sign';
@@ -9,34 +9,40 @@ export interface LogOfOne {
   readonly time: number;
   /** Logs the envelopes; the bundles prove them in the tree that they make. */
   log(...envelopes: readonly (readonly [Envelope, Signer])[]): Promise<Bundle[]>;
+  /** Logs leaves as they are. */
+  logBodies(...bodies: readonly Buffer[]): Promise<LogEntry[]>;
 }
 
 export function logInMemory(origin = 'log-0123.cairn.internal', time = 1_795_500_000, keys = { log: generateSigner('ed25519'), time: generateSigner('ed25519') }): LogOfOne {
   const stored = new Map<string, Buffer>();
   const tiles: TileReader = { tile: (level, index) => Promise.resolve(stored.get(`${level}/${index}`)) };
   let size = 0;
+  const logBodies = async (...bodies: readonly Buffer[]): Promise<LogEntry[]> => {
+    const first = size;
+    for (const write of await appendLeaves(tiles, size, bodies.map(leafHash))) stored.set(`${write.level}/${write.index}`, write.hashes);
+    size += bodies.length;
+    const root = await rootAt(tiles, size);
+    const note = formatCheckpoint({ origin, log: keys.log, time: keys.time }, size, root, time);
+    return Promise.all(bodies.map(async (body, at) => {
+      const logIndex = String(first + at);
+      const hashes = (await inclusionProof(tiles, first + at, size)).map((hash) => hash.toString('base64'));
+      return {
+        logIndex,
+        logId: { keyId: logIdOf(origin, keys.log.publicKey).toString('base64') },
+        kindVersion: { kind: 'hashedrekord', version: '0.0.2' },
+        integratedTime: '0',
+        inclusionProof: { logIndex, rootHash: root.toString('base64'), treeSize: String(size), hashes, checkpoint: { envelope: note } },
+        canonicalizedBody: body.toString('base64'),
+      };
+    }));
+  };
   return {
     verifier: { origin, log: keys.log.publicKey, time: keys.time.publicKey },
     time,
+    logBodies,
     log: async (...envelopes) => {
-      const bodies = envelopes.map(([envelope, signer]) => entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, spkiOf(signer.publicKey)));
-      const first = size;
-      for (const write of await appendLeaves(tiles, size, bodies.map(leafHash))) stored.set(`${write.level}/${write.index}`, write.hashes);
-      size += bodies.length;
-      const root = await rootAt(tiles, size);
-      const note = formatCheckpoint({ origin, log: keys.log, time: keys.time }, size, root, time);
-      return Promise.all(envelopes.map(async ([envelope, signer], at) => {
-        const logIndex = String(first + at);
-        const hashes = (await inclusionProof(tiles, first + at, size)).map((hash) => hash.toString('base64'));
-        return makeBundle(envelope, signer.hint, {
-          logIndex,
-          logId: { keyId: logIdOf(origin, keys.log.publicKey).toString('base64') },
-          kindVersion: { kind: 'hashedrekord', version: '0.0.2' },
-          integratedTime: '0',
-          inclusionProof: { logIndex, rootHash: root.toString('base64'), treeSize: String(size), hashes, checkpoint: { envelope: note } },
-          canonicalizedBody: (bodies[at] ?? Buffer.alloc(0)).toString('base64'),
-        });
-      }));
+      const entries = await logBodies(...envelopes.map(([envelope, signer]) => entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, spkiOf(signer.publicKey))));
+      return envelopes.map(([envelope, signer], at) => makeBundle(envelope, signer.hint, entries[at] as LogEntry));
     },
   };
 }

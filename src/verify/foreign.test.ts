@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeStatement, pae, predicateTypes, signEnvelope, subjectOf, type Bundle } from '#attest';
-import { CairnError, canonicalJson, digestOf, type Reason } from '#core';
-import { trustedRoot } from '#log';
+import { CairnError, canonicalJson, digestOf, sha256, type Reason } from '#core';
+import { hashedRekord, trustedRoot } from '#log';
 import { generateSigner, spkiOf } from '#sign';
 import { parseSigstoreRoot, requirePredicate, requireSubject, verifyForeign, type ForeignOptions } from '#verify';
 import { logInMemory, signed } from './fixture.ts';
@@ -164,4 +164,21 @@ test('an envelope that holds no statement, or one about nothing that can be matc
   const sig = ada.sign(pae('application/json', text(good))).toString('base64');
   const [other] = (await log.log([{ payload: text(good).toString('base64'), payloadType: 'application/json', signatures: [{ sig }] }, ada])) as [Bundle];
   refused({ ...other, dsseEnvelope: { ...other.dsseEnvelope, payloadType: 'application/json' } }, 'payload-type', 'malformed-document');
+});
+
+test('a bare file is believed by its digest, under an ECDSA P-256 key; another key cannot be checked without the file', async () => {
+  const artifact = Buffer.from('an artifact\n');
+  const digest = sha256(artifact);
+  const of = async (signature: Buffer, signer: typeof ada, hint = signer.hint) => {
+    const [entry] = await log.logBodies(hashedRekord(digest.toString('base64'), signature.toString('base64'), { publicKey: spki(signer) }));
+    return { mediaType: first.mediaType, verificationMaterial: { publicKey: { hint }, tlogEntries: [entry] }, messageSignature: { messageDigest: { algorithm: 'SHA2_256', digest: digest.toString('base64') }, signature: signature.toString('base64') } };
+  };
+  const good = await of(ada.sign(artifact), ada);
+  const verified = verifyForeign(text(good), options);
+  assert.deepEqual(verified.content, { kind: 'signature', digest: digestOf(artifact) });
+  refused({ ...good, messageSignature: { ...good.messageSignature, messageDigest: { algorithm: 'SHA2_256', digest: sha256('another').toString('base64') } } }, 'signature-invalid');
+  refused({ ...good, messageSignature: { ...good.messageSignature, messageDigest: { algorithm: 'SHA2_512', digest: digest.toString('base64') } } }, 'bundle-malformed', 'malformed-document');
+  const other = generateSigner('ed25519');
+  refused(await of(other.sign(artifact), other), 'unsupported-key', 'verification-failed', { ...options, keys: [spki(other)] });
+  refused(await of(other.sign(artifact), other, 'theirs'), 'unknown-key', 'verification-failed', { ...options, keys: [spki(other), spki(ada)] });
 });

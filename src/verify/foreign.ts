@@ -2,13 +2,14 @@ import { verify, type KeyObject } from 'node:crypto';
 import { pae, type Statement } from '#attest';
 import { asCairnError, digestOf, sha256, verificationFailed, type CairnError, type Digest, type Reason } from '#core';
 import type { LogVerifier } from '#log';
+import { p256Point, spkiOf, verifyDigest } from '#sign';
 import { isSelfIssued, readLeaf, type Leaf } from './certificate.ts';
 import { parseForeignBundle, type ForeignBundle } from './foreign-bundle.ts';
 import { requireEntryOf, type Signed } from './foreign-entry.ts';
 import { ourLogs, requireKeyValidity, verifyLogged, type Logged } from './foreign-log.ts';
 import { parseForeignStatement } from './foreign-statement.ts';
 import { knownKey, type KnownKey } from './known-keys.ts';
-import { entityOf, requireLibraryAgrees, verifyDigest } from './second-reader.ts';
+import { entityOf, requireLibraryAgrees } from './second-reader.ts';
 import type { SigstoreRoot } from './sigstore-root.ts';
 
 /** Who signed, in the shape of the policy's evidence: a key, or an OpenID Connect identity that a certificate proved. */
@@ -100,19 +101,29 @@ function signerOf(bundle: ForeignBundle, keys: readonly string[]): SignerOf {
     // Fulcio's root in the bundle would be trust that the bundle brings along; the client specification forbids it.
     if (signedBy.issuers.some(isSelfIssued)) throw refuse('certificate-chain', 'its chain of certificates brings its own root');
     const leaf = readLeaf(signedBy.der);
+    requireCheckable(bundle, leaf.key);
     if (!holds(bundle, leaf.key)) throw refuse('signature-invalid', 'the signature does not belong to the content');
     return { kind: 'certificate', leaf };
   }
   const candidates = keys.map(knownKey);
   const hinted = candidates.filter((one) => one.hint === signedBy.hint);
+  for (const one of hinted) requireCheckable(bundle, one.key);
   const known = (hinted.length > 0 ? hinted : candidates).find((one) => holds(bundle, one.key));
   if (known === undefined) throw hinted.length > 0 ? refuse('signature-invalid', 'the signature does not belong to the content') : refuse('unknown-key', 'it is signed by an unknown key');
   return { kind: 'key', known };
 }
 
 function holds({ content }: ForeignBundle, key: KeyObject): boolean {
-  if (content.kind === 'message') return verifyDigest(key, content.digest, content.signature);
-  return verify(key.asymmetricKeyType === 'ed25519' ? null : 'sha256', pae(content.payloadType, content.payload), key, content.signature);
+  if (content.kind === 'message') return verifyDigest(content.digest, content.signature, spkiOf(key));
+  try {
+    return verify(key.asymmetricKeyType === 'ed25519' ? null : 'sha256', pae(content.payloadType, content.payload), key, content.signature);
+  } catch {
+    return false; // A key that signs nothing, such as one for key agreement.
+  }
+}
+
+function requireCheckable({ content }: ForeignBundle, key: KeyObject): void {
+  if (content.kind === 'message' && p256Point(spkiOf(key)) === undefined) throw refuse('unsupported-key', 'a file that another key than ECDSA P-256 signed cannot be checked by its digest alone');
 }
 
 function signedOf({ content }: ForeignBundle, signer: SignerOf): Signed {

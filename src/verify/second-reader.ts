@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type { KeyObject } from 'node:crypto';
 import type { SignedEntity, TrustMaterial } from '@sigstore/verify';
 import { CairnError, verificationFailed, type Reason } from '#core';
@@ -72,8 +71,6 @@ function materialOf(root: SigstoreRoot): TrustMaterial {
   return made;
 }
 
-type Curve = { verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array, options: { prehash: boolean; format: 'der'; lowS: boolean }): boolean };
-
 /** A signature over a digest, which the library could check against the artifact only: it holds for the key for which it was found to hold. */
 function digestSignature({ digest, signature }: { readonly digest: Buffer; readonly signature: Buffer }, key: KeyObject): SignedEntity['signature'] {
   return {
@@ -83,17 +80,4 @@ function digestSignature({ digest, signature }: { readonly digest: Buffer; reado
     compareSignedDigest: (other) => other.equals(digest),
     verifySignature: (other) => key.equals(other),
   };
-}
-
-/** ECDSA over a digest, without the artifact. Node cannot; OpenSSL's signatures are not all of low S. */
-export function verifyDigest(key: KeyObject, digest: Buffer, signature: Buffer): boolean {
-  const { p256, p384, p521 } = createRequire(import.meta.url)('@noble/curves/nist.js') as Record<'p256' | 'p384' | 'p521', Curve>;
-  const curves: Readonly<Record<string, readonly [Curve, number]>> = { prime256v1: [p256, 65], secp384r1: [p384, 97], secp521r1: [p521, 133] };
-  const [curve, length] = curves[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? [];
-  if (curve === undefined || length === undefined) throw verificationFailed('unsupported-key', `a signature of a ${key.asymmetricKeyType} key cannot be checked by digest alone`);
-  try {
-    return curve.verify(signature, digest, key.export({ type: 'spki', format: 'der' }).subarray(-length), { prehash: false, format: 'der', lowS: false });
-  } catch {
-    return false; // Not DER: no signature.
-  }
 }
