@@ -1,7 +1,9 @@
 import type { Parser } from './engine.ts';
+import { foreignParsers } from './foreign-parsers.ts';
+import { logParsers } from './log-parsers.ts';
 import { reportParsers } from './report-parsers.ts';
 import { trustParsers } from './trust-parsers.ts';
 import { witnessParsers } from './witness-parsers.ts';
 
 /** Every parser at a boundary, by name. */
-export const parsers: readonly Parser[] = [...trustParsers, ...witnessParsers, ...reportParsers];
+export const parsers: readonly Parser[] = [...trustParsers, ...logParsers, ...witnessParsers, ...foreignParsers, ...reportParsers];

@@ -1,7 +1,4 @@
-import { createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { envelopeDigest, makeStatement, parseBundle, parseEnvelope, parsePredicate, parseStatement, predicateTypes, subjectDigests, verifyEnvelope, type PredicateName } from '#attest';
 import { CairnError, canonicalJson, parseCanonicalJson, parseStrictJson } from '#core';
@@ -9,24 +6,12 @@ import { inclusionRoot, leafHash, parseNote, readCheckpoint } from '#log';
 import { parseManifest } from '#oci';
 import { parsePolicy } from '#policy';
 import { currentTrust, parseTrustFile, requireChain, trustDigest, verifyBundle } from '#verify';
-import { Broken, corpus, type Parser } from './engine.ts';
+import { corpus, type Parser } from './engine.ts';
+import { hold, key, known, log, parse } from './known.ts';
 
 // What stands between an attacker and a decision. What is signed may be accepted in one meaning only: that which its signer gave it.
 
-const known = JSON.parse(readFileSync(join(import.meta.dirname, 'corpus/keys.json'), 'utf8')) as { readonly origin: string; readonly log: string; readonly time: string; readonly people: string[]; readonly trust: string[] };
-const key = (spki: string) => createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
-const log = { origin: known.origin, log: key(known.log), time: key(known.time) };
 const people = known.people.map(key);
-const hold = (holds: boolean, what: string): void => {
-  if (!holds) throw new Broken(what);
-};
-const parse = (bytes: Buffer): unknown => {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw new CairnError('malformed-document', 'not JSON');
-  }
-};
 const json = fc.json({ maxDepth: 6 });
 const names = Object.keys(predicateTypes) as PredicateName[];
 

@@ -7,14 +7,12 @@ import { parseAddCheckpoint } from '#witness';
 import { toyLog } from '../../src/witness/fixture.ts';
 import { parseLogs } from '../../src/witness/known-logs.ts';
 import { formatAddCheckpoint } from '../../src/witness/request.ts';
-import { Broken, type Parser } from './engine.ts';
+import type { Parser } from './engine.ts';
+import { hold } from './known.ts';
 
 // What a witness is sent by anybody, and what is sent around about logs. Ed25519 signs alike each time: the corpus is made, not kept.
 
 const seeded = (byte: number) => signerFrom(createPrivateKey({ key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, byte)]), format: 'der', type: 'pkcs8' }));
-const hold = (holds: boolean, what: string): void => {
-  if (!holds) throw new Broken(what);
-};
 
 const origin = 'log.example.com';
 const log = await toyLog(origin, { origin, log: seeded(1), time: seeded(2) });
