@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..');
 test('every mutant still finds its place in the code, and no two are one', () => {
   const mutants = readMutants(root);
   assert.deepEqual(mutants.flatMap((one) => (stale(root, one) === undefined ? [] : [`${one.by}: ${one.guard}: ${stale(root, one)}`])), []);
-  const keys = mutants.map(({ file, find, replace }) => JSON.stringify([file, find, replace]));
+  const keys = mutants.map(({ file, find, replace, test, name }) => JSON.stringify([file, find, replace, test, name]));
   assert.deepEqual(keys.filter((key, at) => keys.indexOf(key) !== at), []);
 });
 

@@ -29,9 +29,13 @@ export function knownKey(spki: string): KnownKey {
 }
 
 function read(der: Buffer): KeyObject {
+  let key: KeyObject | undefined;
   try {
-    return createPublicKey({ key: der, format: 'der', type: 'spki' });
+    key = createPublicKey({ key: der, format: 'der', type: 'spki' });
   } catch (cause) {
     throw verificationFailed('unsupported-key', 'a key that may have signed cannot be read', { cause });
   }
+  // Another kind would be checked by other rules, or end the check in a crash.
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw verificationFailed('unsupported-key', `a key that may have signed is ${key.asymmetricKeyType}, not ECDSA P-256`);
+  return key;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { parseBundle, type Bundle } from '#attest';
 import { CairnError, canonicalJson, type Reason } from '#core';
@@ -37,9 +38,13 @@ test('a signature over another statement, or by another key of the policy, is re
   refused({ ...first, dsseEnvelope: signed('one', ada) }, 'entry-mismatch');
 });
 
-test('a key that nobody vouches for is refused', () => {
+test('a key that nobody vouches for is refused, and so is one of another kind', () => {
   refused(third, 'unknown-key', { ...options, keys: keys.slice(0, 1) });
   refused(third, 'unknown-key', { ...options, keys: [] });
+  for (const odd of [generateSigner('ed25519').publicKey, generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey, generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey]) {
+    const hint = createHash('sha256').update(spkiOf(odd)).digest('base64');
+    refused({ ...third, verificationMaterial: { ...third.verificationMaterial, publicKey: { hint } } }, 'unsupported-key', { ...options, keys: [spkiOf(odd).toString('base64')] });
+  }
 });
 
 test('an entry of another log is refused, also where that log says it is ours', async () => {

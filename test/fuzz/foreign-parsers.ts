@@ -23,13 +23,13 @@ const meaning = ({ signer, content, log: logged }: ForeignVerified) => ({ signer
 const ours = corpus('bundle').map((bytes) => meaning(verifyForeign(bytes, options)));
 
 const samples = ['happy-path-intoto-in-dsse-v3'].map((name) => join(conformance, 'bundle-verify', name, 'bundle.sigstore.json')).filter((path) => existsSync(path)).map((path) => readFileSync(path));
-const public_ = { root: seedRoot() };
-const theirs = samples.map((bytes) => meaning(verifyForeign(bytes, public_)));
+const publicGood = { root: seedRoot() };
+const theirs = samples.map((bytes) => meaning(verifyForeign(bytes, publicGood)));
 const keyless: Parser[] = samples.length === 0 ? [] : [
   {
     // Each takes some thirty milliseconds: certificates, a timestamp, and a second opinion.
     name: 'foreign-keyless', corpus: samples, milliseconds: 1000,
-    run: (bytes) => hold(theirs.some((one) => isDeepStrictEqual(one, meaning(verifyForeign(bytes, public_)))), 'a bundle that nobody signed verifies'),
+    run: (bytes) => hold(theirs.some((one) => isDeepStrictEqual(one, meaning(verifyForeign(bytes, publicGood)))), 'a bundle that nobody signed verifies'),
   },
 ];
 

@@ -17,6 +17,7 @@ interface Body {
 }
 const bodies = entries.map(({ canonicalizedBody }) => (JSON.parse(Buffer.from(canonicalizedBody, 'base64').toString()) as Body).spec.hashedRekordV002);
 const digests = new Set(bodies.map(({ data }) => data.digest));
+
 export const logParsers: readonly Parser[] = [
   {
     name: 'rekor-request', grammar: fc.json({ maxDepth: 6 }),
@@ -25,7 +26,6 @@ export const logParsers: readonly Parser[] = [
       const { body } = readRekorRequest(parse(bytes));
       hold(digests.has((JSON.parse(body.toString()) as Body).spec.hashedRekordV002.data.digest), 'a digest that nobody signed would be logged');
     },
-  },
   },
   {
     name: 'tlog-proof',
