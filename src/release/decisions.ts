@@ -122,7 +122,8 @@ export class Decisions {
     const standing = await this.#standingFor(asking, trust, fresh);
     const seen = await seenOf(standing, fresh);
     if (!fresh || this.#witnesses === undefined || (await this.#ledger.newest()).size === standing.size) return { ...standing, ...seen };
-    const again = await this.#standingFor(asking, trust, true);
+    const { application, environment: place } = asking.timeline;
+    const again = await this.#standingFor({ ...asking, timeline: await this.#ledger.timeline(application, place) }, trust, true);
     return { ...again, ...(await seenOf(again, false)) };
   }
 
