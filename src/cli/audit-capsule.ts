@@ -1,4 +1,5 @@
 import { resolve as absolute } from 'node:path';
+import { sigstoreRoots } from '#home';
 import { ArchiveWriter } from './archive-write.ts';
 import { readCapsule } from './capsule-archive.ts';
 import { checkCapsule } from './capsule-check.ts';
@@ -18,7 +19,8 @@ export async function auditCapsule(context: Context, json: boolean, file: string
   const { application, release, label } = await resolve(system, session, reference ?? environments.at(-1)?.name ?? '');
   const footing = await openFooting(system, session);
   const trustFile = await trustFileOf(system, session.home);
-  const { about, files } = await collectCapsule({ session, footing, trustFile, application, release, version: system.version, created: system.clock.now().toISOString() });
+  const { roots } = await sigstoreRoots(session.home.paths);
+  const { about, files } = await collectCapsule({ session, footing, trustFile, roots, application, release, version: system.version, created: system.clock.now().toISOString() });
   const path = absolute(system.directory, file);
   const archive = await ArchiveWriter.create(path, 0o644);
   try {
@@ -29,7 +31,7 @@ export async function auditCapsule(context: Context, json: boolean, file: string
     throw error;
   }
   const read = await readCapsule(path);
-  const { held, policies, decided, checkpoint } = await checkCapsule(read.about, read.files, trustFile);
+  const { held, policies, decided, checkpoint } = await checkCapsule(read.about, read.files, { file: trustFile, roots });
   if (!json) {
     row(context, 'capsule', path, size(read.bytes), count(files.size, 'file'));
     row(context, 'release', label);

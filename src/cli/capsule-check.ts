@@ -1,15 +1,22 @@
 import { canonicalJson, type Digest } from '#core';
 import type { LogVerifier } from '#log';
-import type { EvidenceStatement, Policy } from '#policy';
-import { isWeighed, weighable } from '#release';
-import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type Trust, type TrustFile } from '#verify';
+import type { Policy } from '#policy';
+import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type SigstoreRoot, type Trust, type TrustFile } from '#verify';
 import { trustFiles } from './capsule-collect.ts';
 import { decideAgain, type Decided } from './capsule-decide.ts';
+import { evidenceUnder, rootsOf } from './capsule-evidence.ts';
 import { capsulePaths, damaged, proofPath, refused, type CapsuleAbout, type CapsuleFiles } from './capsule-form.ts';
 import { checkProofs } from './capsule-proofs.ts';
 import { checkRelease, type ReleaseParts } from './capsule-release.ts';
 import { checkRequests } from './capsule-requests.ts';
 import { readStatements, requireRelevant, type Held, type PolicyVersion } from './capsule-statements.ts';
+
+/** What the caller believes, from elsewhere than the capsule. */
+export interface GivenTrust {
+  readonly file: TrustFile;
+  /** Of Sigstore, for what other tools signed. */
+  readonly roots: readonly SigstoreRoot[];
+}
 
 /** What held, for people and for --json. */
 export interface CapsuleReport {
@@ -31,8 +38,9 @@ export interface CapsuleReport {
  * 6. every decision made again
  * @throws CairnError `verification-failed`, with a reason
  */
-export async function checkCapsule(about: CapsuleAbout, files: CapsuleFiles, given: TrustFile | undefined): Promise<CapsuleReport> {
-  const { trust, file } = trustOfCapsule(files, given);
+export async function checkCapsule(about: CapsuleAbout, files: CapsuleFiles, given: GivenTrust | undefined): Promise<CapsuleReport> {
+  const { trust, file } = trustOfCapsule(files, given?.file);
+  const roots = rootsOf(files, given?.roots);
   const log = verifierOf(trust);
   if (about.origin !== log.origin) throw refused('trust-other', `it is of the log ${about.origin}, trust is of ${log.origin}`);
   const { held, policies } = readStatements(files, { log, genesis: file.genesis, trust });
@@ -42,10 +50,9 @@ export async function checkCapsule(about: CapsuleAbout, files: CapsuleFiles, giv
   requireRelevant(held, about.release, parts);
   checkTrustFiles(files, file, { log, trust }, policies.map(({ policy }) => policy));
   checkStrays(files, held);
-  const evidence = evidenceOf(held, about.release, parts);
   checkRequests(held);
   const verdicts = held.filter(({ kind }) => kind === 'verdict');
-  const decided = verdicts.map((verdict) => decideAgain(verdict, { release: about.release, parts, held, policies, evidence }));
+  const decided = verdicts.map((verdict) => decideAgain(verdict, { release: about.release, parts, held, policies, evidence: (version) => evidenceUnder(version, held, about.release, parts, log, roots) }));
   return { trust: trustDigest(trust), held, policies, parts, checkpoint: { size: newest.size, root: about.checkpoint.root, time: newest.time }, decided };
 }
 
@@ -68,7 +75,7 @@ function checkTrustFiles(files: CapsuleFiles, file: TrustFile, footing: { log: L
     const found = files.get(path);
     if (found === undefined || !(path.endsWith('.json') ? sameJson(found, bytes) : found.equals(bytes))) throw refused('trust-other', `${path} is not what trust says`);
   }
-  const stray = [...files.keys()].find((path) => path.startsWith('trust/') && !own.has(path) && path !== capsulePaths.sigstoreRoot);
+  const stray = [...files.keys()].find((path) => path.startsWith('trust/') && !own.has(path) && !path.startsWith(capsulePaths.sigstoreRoots));
   if (stray !== undefined) throw refused('stray-file', `${stray} is a key that nobody of the policy has`);
 }
 
@@ -88,9 +95,4 @@ function checkStrays(files: CapsuleFiles, held: readonly Held[]): void {
   const checked = /^(trust|release|policy|foreign)\//;
   const stray = [...files.keys()].find((path) => path !== capsulePaths.readme && !bundles.has(path) && !proofs.has(path) && !checked.test(path));
   if (stray !== undefined) throw refused('stray-file', `${stray} belongs to nothing in it`);
-}
-
-/** What a gate would have weighed, in log order: as the server gathers it. */
-function evidenceOf(held: readonly Held[], release: Digest, { document }: ReleaseParts): EvidenceStatement[] {
-  return held.filter(({ statement }) => isWeighed(statement, release, document)).flatMap((one) => weighable({ ...one, digest: one.envelope }, one.time));
 }

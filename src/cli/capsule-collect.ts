@@ -7,8 +7,8 @@ import { findPackage, parsePolicy, type Policy } from '#policy';
 import { saysOf } from '#release';
 import { publicKeyPem } from '#sign';
 import type { AboutAnswer } from '#server';
-import type { Trust, TrustFile } from '#verify';
-import { bundlePath, capsulePaths, foreignPath, keyPath, kindOf, policyPath, type CapsuleAbout } from './capsule-form.ts';
+import type { SigstoreRoot, Trust, TrustFile } from '#verify';
+import { bundlePath, capsulePaths, foreignPath, keyPath, kindOf, policyPath, sigstoreRootPath, type CapsuleAbout } from './capsule-form.ts';
 import { proofFiles } from './capsule-proofs.ts';
 import { capsuleReadme } from './capsule-readme.ts';
 import { chainRelease } from './capsule-release.ts';
@@ -20,6 +20,8 @@ export interface CollectOptions {
   readonly session: Session;
   readonly footing: Footing;
   readonly trustFile: TrustFile;
+  /** Of Sigstore, for what other tools signed. */
+  readonly roots: readonly SigstoreRoot[];
   readonly application: string;
   readonly release: Digest;
   readonly version: string;
@@ -37,7 +39,7 @@ interface Found {
  * collected here is checked as a capsule afterwards, by the code that checks one on any other machine.
  */
 export async function collectCapsule(options: CollectOptions): Promise<{ about: CapsuleAbout; files: ReadonlyMap<string, Buffer> }> {
-  const { session, footing, trustFile, application, release, version, created } = options;
+  const { session, footing, trustFile, roots, application, release, version, created } = options;
   const registry = registryClient(session.url, application);
   const parts = await chainRelease({ manifest: async (digest) => (await registry.manifest(digest)).bytes, blob: (digest) => registry.blob(digest) }, application, release);
   const policies = await policyChain(session, footing.policy);
@@ -52,6 +54,7 @@ export async function collectCapsule(options: CollectOptions): Promise<{ about: 
     const inner = kindOf(statement) === 'foreign' ? parsePredicate('foreign', statement) : undefined;
     if (inner?.form === 'bundle') files.set(foreignPath(logIndex), Buffer.from(inner.bundle));
   }
+  if (found.some(({ statement }) => kindOf(statement) === 'foreign')) for (const [at, { json }] of roots.entries()) files.set(sigstoreRootPath(at), Buffer.from(`${JSON.stringify(json, null, 2)}\n`));
   for (const { policy } of policies) files.set(policyPath(policy.version), canonicalJson(policy));
   for (const [path, bytes] of trustFiles(trustFile, footing, policies.map(({ policy }) => policy))) files.set(path, bytes);
   const entries = found.map(({ logIndex, bundle }) => ({ logIndex, checkpointSize: Number(proofOf(bundle).treeSize) }));

@@ -2,6 +2,7 @@ import { evidenceSetDigest, parsePredicate, type PredicateOf, type RuleResult } 
 import type { Digest } from '#core';
 import { decide, type Decision, type EvidenceStatement } from '#policy';
 import { refused } from './capsule-form.ts';
+import type { Candidate } from './capsule-evidence.ts';
 import { checkFacts } from './capsule-facts.ts';
 import type { ReleaseParts } from './capsule-release.ts';
 import { inForce, type Held, type PolicyVersion } from './capsule-statements.ts';
@@ -32,8 +33,8 @@ export interface Grounds {
   readonly parts: ReleaseParts;
   readonly held: readonly Held[];
   readonly policies: readonly PolicyVersion[];
-  /** What a gate may weigh, in log order. */
-  readonly evidence: readonly EvidenceStatement[];
+  /** What a gate may weigh under that policy, in log order. */
+  evidence(version: PolicyVersion): readonly Candidate[];
 }
 
 /**
@@ -46,13 +47,14 @@ export function decideAgain(verdict: Held, grounds: Grounds): Decided {
   const { environment, revision, direction, release, by, facts, evidenceSet } = said['https://cairn.internal/verdict/v1'];
   const where = `the verdict at log entry ${verdict.logIndex} (${environment}, revision ${revision})`;
   if (release !== grounds.release) throw refused('other-release', `${where} is about another release`);
-  const { policy, digest } = inForce(grounds.policies, verdict.logIndex);
+  const version = inForce(grounds.policies, verdict.logIndex);
+  const { policy, digest } = version;
   if (digest !== `sha256:${said.policy.digest.sha256}`) throw refused('policy-superseded', `${where} was decided by another policy than version ${policy.version}, which was in force`);
   const base = { envelope: verdict.envelope, logIndex: verdict.logIndex, environment, revision, direction, result: said.verificationResult, policy: policy.version };
   if (by === undefined || facts === undefined || evidenceSet === undefined) return { ...base, decided: false, weighed: 0, later: 0, unproven: [] };
 
   const before = grounds.held.filter(({ logIndex }) => logIndex < verdict.logIndex);
-  const candidates = grounds.evidence.filter(({ logIndex }) => logIndex < verdict.logIndex);
+  const candidates = grounds.evidence(version).filter(({ logIndex }) => logIndex < verdict.logIndex);
   const weighed = weighedOf(candidates, evidenceSet);
   if (weighed === undefined) throw refused('evidence-set', `${where} weighed other statements than the capsule holds: one was left out, or added`);
   const { unproven } = checkFacts(facts, { document: grounds.parts.document, release, before, weighed, where });
@@ -66,9 +68,9 @@ export function decideAgain(verdict: Held, grounds: Grounds): Decided {
  * All that came before the verdict; or, where something was logged between the gathering and the verdict, all up to some entry. A statement
  * that was left out of the middle, or one too many, fits neither.
  */
-function weighedOf(candidates: readonly EvidenceStatement[], evidenceSet: Digest): readonly EvidenceStatement[] | undefined {
+function weighedOf(candidates: readonly Candidate[], evidenceSet: Digest): readonly EvidenceStatement[] | undefined {
   for (let size = candidates.length; size >= Math.max(0, candidates.length - mostLater); size--) {
-    const statements = candidates.slice(0, size);
+    const statements = candidates.slice(0, size).map(({ evidence }) => evidence).toSorted((a, b) => a.logIndex - b.logIndex);
     if (evidenceSetDigest(statements.map(({ envelope }) => envelope)) === evidenceSet) return statements;
   }
   return undefined;

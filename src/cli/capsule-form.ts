@@ -28,7 +28,7 @@ export const capsulePaths = {
   readme: 'README.md',
   trust: 'trust/cairn.trust.json',
   trustedRoot: 'trust/trusted_root.json',
-  sigstoreRoot: 'trust/sigstore_trusted_root.json',
+  sigstoreRoots: 'trust/sigstore_',
   checkpoint: 'proofs/checkpoint',
   consistency: 'proofs/consistency.json',
 } as const;
@@ -63,6 +63,11 @@ export function isBundlePath(path: string): boolean {
 /** What another tool signed, as it wrote it: the same text as inside of the `foreign` statement at that place of the log. */
 export function foreignPath(logIndex: number): string {
   return `foreign/${numbered(logIndex)}.sigstore.json`;
+}
+
+/** Roots of Sigstore by which what other tools signed was believed, one a file, as cosign reads them. */
+export function sigstoreRootPath(at: number): string {
+  return `${capsulePaths.sigstoreRoots}trusted_root${at === 0 ? '' : `_${at + 1}`}.json`;
 }
 
 export function proofPath(logIndex: number): string {

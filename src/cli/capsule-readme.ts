@@ -5,7 +5,7 @@ import type { Policy } from '#policy';
 import { keyHint } from '#sign';
 import type { Trust } from '#verify';
 import { keyFiles } from './capsule-collect.ts';
-import { bundlePath, capsulePaths, foreignPath, kindOf, policyPath, type CapsuleAbout } from './capsule-form.ts';
+import { bundlePath, capsulePaths, foreignPath, kindOf, policyPath, sigstoreRootPath, type CapsuleAbout } from './capsule-form.ts';
 import type { ReleaseParts } from './capsule-release.ts';
 
 interface Signed {
@@ -109,6 +109,6 @@ function verdictLine(statement: Statement, path: string): string {
 }
 
 function foreignPart(foreign: readonly Signed[], release: string): string {
-  const lines = foreign.filter(({ statement }) => parsePredicate('foreign', statement).form === 'bundle').map(({ logIndex }) => `cosign verify-blob-attestation --bundle ${foreignPath(logIndex)} --trusted-root ${capsulePaths.sigstoreRoot} --certificate-identity IDENTITY --certificate-oidc-issuer ISSUER --digest ${release.slice(7)} --digestAlg sha256`);
+  const lines = foreign.filter(({ statement }) => parsePredicate('foreign', statement).form === 'bundle').map(({ logIndex }) => `cosign verify-blob-attestation --bundle ${foreignPath(logIndex)} --trusted-root ${sigstoreRootPath(0)} --certificate-identity IDENTITY --certificate-oidc-issuer ISSUER --digest ${release.slice(7)} --digestAlg sha256`);
   return `What other tools signed. The policy names whose identities count: put them in.\n\n\`\`\`text\n${lines.join('\n')}\n\`\`\`\n`;
 }

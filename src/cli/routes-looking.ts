@@ -19,7 +19,7 @@ export const lookingRoutes = {
   verify: buildCommand({
     docs: { brief: 'Verify a release from its bytes: statements, signatures, log proofs; or a capsule, with nothing else at hand' },
     parameters: {
-      flags: { ...json, capsule: said('File that cairn audit --capsule wrote, in the place of a release'), trust: said('cairn.trust.json to hold a capsule to; otherwise the one at hand'), trustCapsule: yes('Take the trust that the capsule brings along: as good as where you got it') },
+      flags: { ...json, capsule: said('File that cairn audit --capsule wrote, in the place of a release'), trust: said('cairn.trust.json to hold a capsule to; otherwise the one at hand'), sigstoreRoot: said('Root of Sigstore to hold to what other tools signed; otherwise the one that Cairn ships'), trustCapsule: yes('Take the trust that the capsule brings along: as good as where you got it') },
       positional: { kind: 'tuple', parameters: [{ ...reference, optional: true }] },
     },
     loader: () => import('./verify.ts').then((module) => module.verify),

@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CairnError, verificationFailed } from '#core';
-import { parseTrustFile, type TrustFile } from '#verify';
+import { parseSigstoreRoots, parseTrustFile, seedRoot } from '#verify';
 import { readCapsule } from './capsule-archive.ts';
-import { checkCapsule, type CapsuleReport } from './capsule-check.ts';
+import { checkCapsule, type CapsuleReport, type GivenTrust } from './capsule-check.ts';
 import type { Context, System } from './context.ts';
 import { count, row, short, size } from './output.ts';
 
 export interface CapsuleFlags {
   readonly json: boolean;
   readonly trust?: string;
+  readonly sigstoreRoot?: string;
   readonly trustCapsule: boolean;
 }
 
@@ -19,7 +20,7 @@ export async function verifyCapsule(context: Context, flags: CapsuleFlags, file:
   const read = await readCapsule(resolve(system.directory, file));
   const { about } = read;
   const given = await trustAtHand(system, flags);
-  const report = await checkCapsule(about, read.files, given?.file);
+  const report = await checkCapsule(about, read.files, given);
   const { trust, held, policies, checkpoint, decided } = report;
   if (!flags.json) print(context, report, about.application, about.release, { bytes: read.bytes, files: read.files.size, without: about.without.length }, given?.path);
   return {
@@ -34,8 +35,8 @@ export async function verifyCapsule(context: Context, flags: CapsuleFlags, file:
 }
 
 /** From --trust, or the repository at hand. What a capsule brings along itself proves nothing about who made it. */
-async function trustAtHand(system: System, { trust, trustCapsule }: CapsuleFlags): Promise<{ path: string; file: TrustFile } | undefined> {
-  if (trust !== undefined && trustCapsule) throw new CairnError('usage', '--trust and --trust-capsule contradict each other', { fix: 'Give one of them' });
+async function trustAtHand(system: System, { trust, trustCapsule, sigstoreRoot }: CapsuleFlags): Promise<({ path: string } & GivenTrust) | undefined> {
+  if ((trust !== undefined || sigstoreRoot !== undefined) && trustCapsule) throw new CairnError('usage', '--trust-capsule takes all trust from the capsule, and another was given', { fix: 'Give one of them' });
   if (trustCapsule) return undefined;
   const path = resolve(system.directory, trust ?? 'cairn.trust.json');
   const bytes = await readFile(path).catch((cause: unknown) => {
@@ -44,7 +45,10 @@ async function trustAtHand(system: System, { trust, trustCapsule }: CapsuleFlags
       fix: 'Give the one of the repository: --trust cairn.trust.json; or say --trust-capsule, where you trust whoever gave you the capsule',
     });
   });
-  return { path, file: parseTrustFile(bytes) };
+  const roots = sigstoreRoot === undefined ? [seedRoot()] : parseSigstoreRoots(await readFile(resolve(system.directory, sigstoreRoot)).catch((cause: unknown) => {
+    throw new CairnError('usage', `${sigstoreRoot} cannot be read: ${(cause as Error).message}`, { cause, fix: 'Name a trusted_root.json of Sigstore' });
+  }));
+  return { path, file: parseTrustFile(bytes), roots };
 }
 
 function print(context: Context, { held, policies, checkpoint, decided }: CapsuleReport, application: string, release: string, archive: { bytes: number; files: number; without: number }, trust: string | undefined): void {

@@ -20,6 +20,7 @@ import { witnessedBy } from './witnessed.ts';
 interface VerifyFlags extends CommonFlags {
   readonly capsule?: string;
   readonly trust?: string;
+  readonly sigstoreRoot?: string;
   readonly trustCapsule: boolean;
 }
 
@@ -38,7 +39,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
       const { verifyCapsule } = await import('./verify-capsule.ts');
       return verifyCapsule(this, flags, flags.capsule);
     }
-    if (flags.trust !== undefined || flags.trustCapsule) throw new CairnError('usage', '--trust and --trust-capsule are for capsules', { fix: 'cairn verify --capsule FILE --trust cairn.trust.json' });
+    if (flags.trust !== undefined || flags.sigstoreRoot !== undefined || flags.trustCapsule) throw new CairnError('usage', '--trust, --sigstore-root and --trust-capsule are for capsules', { fix: 'cairn verify --capsule FILE --trust cairn.trust.json' });
     if (reference === undefined) throw new CairnError('usage', 'nothing was named that is to be verified', { fix: 'cairn verify production, or cairn verify --capsule FILE' });
     const session = await openNear(this.system);
     const { application, release } = await which(this.system, session, reference);

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { envelopeDigest, predicateTypes, type PredicateOf } from '#attest';
 import { CairnError, digestOf, type Digest } from '#core';
 import { loadServerKeys } from '#home';
-import { parseTrustFile } from '#verify';
+import { parseTrustFile, seedRoot } from '#verify';
 import { readCapsule } from '../../src/cli/capsule-archive.ts';
 import { checkCapsule } from '../../src/cli/capsule-check.ts';
 import type { CapsuleAbout } from '../../src/cli/capsule-form.ts';
@@ -29,7 +29,7 @@ async function capsuleOf(shop: Library, reference: string): Promise<Capsule> {
 }
 
 async function trustFile(shop: Library) {
-  return parseTrustFile(await readFile(join(shop.repository, 'cairn.trust.json')));
+  return { file: parseTrustFile(await readFile(join(shop.repository, 'cairn.trust.json'))), roots: [seedRoot()] };
 }
 
 /** The reason that it is refused for; undefined where it holds. */
