@@ -22,7 +22,7 @@ export function capsuleReadme(about: CapsuleAbout, parts: ReleaseParts, found: r
   const own = new Set<string>([release, ...parts.components]);
   const verify = (wanted: (kind: string) => boolean) => signed.filter(({ statement, key }) => wanted(kindOf(statement)) && key !== '').map(({ path, key, statement }) => {
     const subject = kindOf(statement) === 'policy' ? subjectDigests(statement)[0] : subjectDigests(statement).find((one) => own.has(one)) ?? subjectDigests(statement)[0];
-    return `cosign verify-blob-attestation --key ${key} --bundle ${path} --trusted-root ${capsulePaths.trustedRoot} --type ${statement.predicateType} --digest ${subject?.slice(7)} --digestAlg sha256`;
+    return `cosign verify-blob-attestation --key ${key} --bundle ${path} --trusted-root ${capsulePaths.trustedRoot} --type ${quoted(statement.predicateType)} --digest ${subject?.slice(7)} --digestAlg sha256`;
   });
   const block = (lines: readonly string[]) => (lines.length === 0 ? 'There are none.\n' : `\`\`\`sh\n${lines.join('\n')}\n\`\`\`\n`);
   const foreign = signed.filter(({ statement }) => kindOf(statement) === 'foreign');
@@ -88,7 +88,7 @@ ${block(verify((kind) => ['request', 'intent', 'outcome', 'incident', 'resolutio
 The policy, and who signed it:
 
 ${block([...policies.map((policy) => `echo "${digestOf(canonicalJson(policy)).slice(7)}  ${policyPath(policy.version)}" | sha256sum --check --strict --quiet`), ...verify((kind) => kind === 'policy')])}
-${foreign.length === 0 ? '' : foreignPart(foreign, release)}
+${foreign.length === 0 ? '' : foreignPart(foreign, keys, own)}
 What a statement says:
 
 \`\`\`sh
@@ -108,7 +108,28 @@ function verdictLine(statement: Statement, path: string): string {
   return `- ${timeVerified}: ${verificationResult === 'PASSED' ? 'let into' : 'refused for'} ${verdict.environment}, revision ${verdict.revision} (\`${path}\`)`;
 }
 
-function foreignPart(foreign: readonly Signed[], release: string): string {
-  const lines = foreign.filter(({ statement }) => parsePredicate('foreign', statement).form === 'bundle').map(({ logIndex }) => `cosign verify-blob-attestation --bundle ${foreignPath(logIndex)} --trusted-root ${sigstoreRootPath(0)} --certificate-identity IDENTITY --certificate-oidc-issuer ISSUER --digest ${release.slice(7)} --digestAlg sha256`);
-  return `What other tools signed. The policy names whose identities count: put them in.\n\n\`\`\`text\n${lines.join('\n')}\n\`\`\`\n`;
+/** By the key of a person where it names one; an identity is for the reader to put in, since no file here can say whose it must be. */
+function foreignPart(foreign: readonly Signed[], keys: ReadonlyMap<string, string>, own: ReadonlySet<string>): string {
+  const lines = foreign.flatMap(({ statement, logIndex }) => {
+    const said = parsePredicate('foreign', statement);
+    if (said.form !== 'bundle') return [];
+    const { verificationMaterial: { publicKey } = {}, dsseEnvelope } = JSON.parse(said.bundle) as { verificationMaterial?: { publicKey?: { hint?: string } }; dsseEnvelope?: { payload: string } };
+    if (dsseEnvelope === undefined) return [];
+    const { predicateType, subject } = JSON.parse(Buffer.from(dsseEnvelope.payload, 'base64').toString('utf8')) as { predicateType: string; subject: { digest: { sha256: string } }[] };
+    const about = subject.find(({ digest }) => own.has(`sha256:${digest.sha256}`))?.digest.sha256;
+    const key = keys.get(publicKey?.hint ?? '');
+    const rest = `--bundle ${foreignPath(logIndex)} --type ${quoted(predicateType)} --digest ${about} --digestAlg sha256`;
+    if (key !== undefined) return [{ sure: true, line: `cosign verify-blob-attestation --key ${key} --trusted-root ${capsulePaths.trustedRoot} ${rest}` }];
+    return [{ sure: false, line: `cosign verify-blob-attestation --certificate-identity IDENTITY --certificate-oidc-issuer ISSUER --trusted-root ${sigstoreRootPath(0)} ${rest}` }];
+  });
+  const block = (language: string, sure: boolean) => {
+    const chosen = lines.filter((one) => one.sure === sure).map(({ line }) => line);
+    return chosen.length === 0 ? '' : `\n\`\`\`${language}\n${chosen.join('\n')}\n\`\`\`\n`;
+  };
+  return `What other tools signed:\n${block('sh', true)}${block('text', false) === '' ? '' : `\nThe policy names whose identities count: put them in.\n${block('text', false)}`}`;
+}
+
+/** A type is whatever somebody wrote: for a shell it is one word. */
+function quoted(text: string): string {
+  return /^[A-Za-z0-9:/._-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -5,6 +5,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { library } from '../support/library.ts';
+import { passphrase } from '../support/machine.ts';
 import { pathOf, skipWithout } from './tools.ts';
 
 const skip = skipWithout('cosign', 'tar', 'unshare');
@@ -47,4 +48,32 @@ test("a capsule's README does the same with cosign alone, by the commands that s
     assert.notEqual(await ran(admitted, folder), 0);
   });
   await rm(folder, { recursive: true });
+});
+
+test('what cosign signed is in the capsule as cosign wrote it, and is weighed again by its own signature', { skip, timeout: 120_000 }, async (t) => {
+  const shop = await library(t);
+  const { release } = await shop.release({ files: { 'server.js': 'one\n' }, packages: { ms: '1.0.0' }, message: 'Start' });
+  const folder = join(shop.folder, 'cosign');
+  await mkdir(folder);
+  await writeFile(join(folder, 'scan.json'), JSON.stringify({ scanner: { uri: 'https://example.com/scanner', version: '1', db: {}, result: [] }, metadata: { scanStartedOn: '2026-01-01T00:00:00Z', scanFinishedOn: '2026-01-01T00:00:00Z' } }));
+  for (const name of ['signing_config', 'trusted_root']) await writeFile(join(folder, `${name}.json`), await (await fetch(`${shop.url}/sigstore/${name}.json`)).text());
+  const reference = `${new URL(shop.url).host}/shop@${release}`;
+  const parameters = ['attest', '--yes', '--key', join(shop.home.paths.people, 'ada.key'), '--signing-config', 'signing_config.json', '--trusted-root', 'trusted_root.json', '--type', 'https://in-toto.io/attestation/vulns/v0.2', '--predicate', 'scan.json', reference];
+  await execute(pathOf('cosign'), parameters, { cwd: folder, timeout: 60_000, env: { HOME: folder, PATH: process.env['PATH'] ?? '', COSIGN_PASSWORD: passphrase } });
+  await shop.promote(release, 'staging');
+  const file = join(shop.folder, 'shop.capsule.tar');
+  await shop.json('audit', '--capsule', file, release);
+  const { statements, verdicts } = await shop.json<{ statements: { kind: string; path: string }[]; verdicts: { decided: boolean; weighed: number }[] }>('verify', '--capsule', file);
+  const foreign = statements.filter(({ kind }) => kind === 'foreign');
+  assert.equal(foreign.length, 1);
+  assert.deepEqual(verdicts.map(({ decided, weighed }) => [decided, weighed]), [[true, 4]], 'provenance, bill, tests, and what cosign signed');
+
+  await execute('tar', ['-xf', file, '-C', folder]);
+  const inner = `foreign/${/\d{8}/.exec(foreign[0]?.path ?? '')?.[0]}.sigstore.json`;
+  const commands = commandsOf(await readFile(join(folder, 'README.md'), 'utf8')).filter((command) => command.includes(inner));
+  assert.equal(commands.length, 1);
+  assert.match(commands[0] ?? '', /--key trust\/people\/ada\.pub/);
+  const env = { PATH: [dirname(pathOf('cosign')), process.env['PATH']].join(delimiter), HOME: folder };
+  await execute('sh', ['-ec', commands[0] ?? ''], { cwd: folder, env, timeout: 60_000 });
+});
 });
