@@ -76,4 +76,3 @@ test('what cosign signed is in the capsule as cosign wrote it, and is weighed ag
   const env = { PATH: [dirname(pathOf('cosign')), process.env['PATH']].join(delimiter), HOME: folder };
   await execute('sh', ['-ec', commands[0] ?? ''], { cwd: folder, env, timeout: 60_000 });
 });
-});
