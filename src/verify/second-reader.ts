@@ -3,7 +3,7 @@ import type { SignedEntity, TrustMaterial } from '@sigstore/verify';
 import { CairnError, verificationFailed, type Reason } from '#core';
 import { isTimestamper } from './certificate.ts';
 import type { ForeignBundle } from './foreign-bundle.ts';
-import { library } from './library.ts';
+import { library, type Asn1, type SigstoreCertificate } from './library.ts';
 import type { RootLog, SigstoreRoot } from './sigstore-root.ts';
 
 /** What is asked of the library: a bundle, who may have signed it, and how much must vouch for it. */
@@ -67,8 +67,31 @@ function materialOf(root: SigstoreRoot): TrustMaterial {
   const { specs, verify } = library();
   const material = verify.toTrustMaterial(specs.TrustedRoot.fromJSON(root.json));
   const made = { ...material, timestampAuthorities: material.timestampAuthorities.filter(({ certChain: [leaf] }) => leaf !== undefined && isTimestamper(leaf)) };
+  for (const { certChain } of [...made.certificateAuthorities, ...made.timestampAuthorities]) certChain.forEach(settle);
   materials.set(root, made);
   return made;
+}
+
+/**
+ * The root's own certificates do not change, and the library writes each of them anew, and checks it by those above it, for every
+ * bundle: most of its time. Both are remembered, on these objects alone; a leaf's signature is checked whenever it is met.
+ */
+function settle(certificate: SigstoreCertificate): void {
+  const { root } = certificate as unknown as { readonly root: Asn1 };
+  for (const part of [root, certificate.tbsCertificate]) {
+    const der = part.toDER();
+    Object.defineProperty(part, 'toDER', { value: () => der });
+  }
+  const itself = {};
+  const known = new WeakMap<object, boolean>();
+  const check = certificate.verify.bind(certificate);
+  Object.defineProperty(certificate, 'verify', {
+    value: (issuer?: SigstoreCertificate): boolean => {
+      const answer = known.get(issuer ?? itself) ?? check(issuer);
+      known.set(issuer ?? itself, answer);
+      return answer;
+    },
+  });
 }
 
 /** A signature over a digest, which the library could check against the artifact only: it holds for the key for which it was found to hold. */
