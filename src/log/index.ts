@@ -3,7 +3,7 @@ export { formatCheckpoint, readCheckpoint, logIdOf, type Checkpoint, type Former
 export { entryBody, hashedRekord, keyMark, leafHash } from './entry.ts';
 export { readRekorRequest, type RekorEntry } from './rekor.ts';
 export { exportLog, vkey } from './export.ts';
-export { inclusionRoot, isConsistent } from './proof.ts';
+export { inclusionRoot, isConsistent, provenBeginning } from './proof.ts';
 export { keyId, parseNote, type Note, algorithms, signatureLine } from './note.ts';
 export { appendLeaves, consistencyProof, inclusionProof, MerkleTree, rootAt, type TileReader, type TileWrite } from './tree.ts';
 export { cosign, cosignedAt, linesOf } from './cosignature.ts';

@@ -33,15 +33,31 @@ export function isConsistent(size1: number, root1: Uint8Array, size2: number, ro
   if (!Number.isSafeInteger(size1) || !Number.isSafeInteger(size2) || size1 < 1 || size1 > size2) return false;
   if (proof.some((hash) => hash.byteLength !== 32)) return false;
   if (size1 === size2) return proof.length === 0 && Buffer.from(root1).equals(Buffer.from(root2));
-  const path = Number.isInteger(Math.log2(size1)) ? [root1, ...proof] : [...proof];
-  const first = path.shift();
-  if (first === undefined || proof.length === 0) return false;
+  if (proof.length === 0) return false;
+  const roots = rootsOf(size1, size2, Number.isInteger(Math.log2(size1)) ? [root1, ...proof] : proof);
+  return roots !== undefined && roots[0].equals(Buffer.from(root1)) && roots[1].equals(Buffer.from(root2));
+}
+
+/**
+ * The root that the tree of `size2` with `root2` has at `size1`, where the proof shows it by itself: whoever made it had that tree. Undefined where it leads elsewhere, and where `size1` is a
+ * power of two: such a proof begins with a root that it is told.
+ */
+export function provenBeginning(size1: number, size2: number, root2: Uint8Array, proof: readonly Uint8Array[]): Buffer | undefined {
+  if (!Number.isSafeInteger(size1) || !Number.isSafeInteger(size2) || size1 < 1 || size1 >= size2 || Number.isInteger(Math.log2(size1))) return undefined;
+  if (proof.some((hash) => hash.byteLength !== 32)) return undefined;
+  const roots = rootsOf(size1, size2, proof);
+  return roots?.[1].equals(Buffer.from(root2)) === true ? roots[0] : undefined;
+}
+
+/** Where the path leads in both trees; undefined where it has not the one length it must have. */
+function rootsOf(size1: number, size2: number, [first, ...path]: readonly Uint8Array[]): [Buffer, Buffer] | undefined {
+  if (first === undefined) return undefined;
   let node = size1 - 1;
   let last = size2 - 1;
   while (node % 2 === 1) [node, last] = [Math.floor(node / 2), Math.floor(last / 2)];
   let [hash1, hash2]: [Buffer, Buffer] = [Buffer.from(first), Buffer.from(first)];
   for (const sibling of path) {
-    if (last === 0) return false;
+    if (last === 0) return undefined;
     if (node % 2 === 1 || node === last) {
       hash1 = nodeHash(sibling, hash1);
       hash2 = nodeHash(sibling, hash2);
@@ -51,5 +67,5 @@ export function isConsistent(size1: number, root1: Uint8Array, size2: number, ro
     }
     [node, last] = [Math.floor(node / 2), Math.floor(last / 2)];
   }
-  return last === 0 && hash1.equals(Buffer.from(root1)) && hash2.equals(Buffer.from(root2));
+  return last === 0 ? [hash1, hash2] : undefined;
 }

@@ -6,7 +6,7 @@ import { appendLeaves, consistencyProof, formatCheckpoint, logNoteKeys, rootAt, 
 import { generateSigner } from '#sign';
 import { openSeen, type SeenTrees } from './seen.ts';
 import { ownKey, type WitnessKey } from './own-key.ts';
-import { addCheckpoint, type Answer, type WitnessOptions } from './witness.ts';
+import { addCheckpoint, type Answer, type Misbehaved, type WitnessOptions } from './witness.ts';
 import { formatAddCheckpoint } from './request.ts';
 
 /** A log in memory, with its keys, that can be made to lie. */
@@ -51,7 +51,7 @@ export interface ToyWitness {
   readonly key: WitnessKey;
   readonly seen: SeenTrees;
   readonly options: WitnessOptions;
-  readonly misbehaved: { before: string; now: string }[];
+  readonly misbehaved: Misbehaved[];
   add(body: string | Uint8Array): Answer;
   /** Asks for the log's first `size` entries, behind `old`. */
   ask(log: ToyLog, old: number, size: number, time?: number): Promise<Answer>;
@@ -65,7 +65,7 @@ export async function toyWitness(t: TestContext, logs: readonly ToyLog[], clock:
     seen.close();
     await rm(folder, { recursive: true, force: true });
   });
-  const misbehaved: { before: string; now: string }[] = [];
+  const misbehaved: Misbehaved[] = [];
   const known = new Map(logs.map((log) => [log.origin, log.noteKeys.slice(0, 1)]));
   const options: WitnessOptions = { key, logs: known, seen, clock, faults: noFaults, misbehaved: (found) => misbehaved.push(found) };
   const add = (body: string | Uint8Array) => addCheckpoint(options, typeof body === 'string' ? Buffer.from(body) : body);

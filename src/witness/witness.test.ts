@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fixedClock, noFaults } from '#core';
-import { cosignedAt, formatCheckpoint, formatVkey, noteKey, parseNote, parseVkey, signatureLine } from '#log';
+import { cosignedAt, formatCheckpoint, formatVkey, judgeEvidence, makeEvidence, noteKey, parseNote, parseVkey, signatureLine } from '#log';
 import { generateSigner } from '#sign';
 import { toyLog, toyWitness, type ToyWitness } from './fixture.ts';
 import { knownLogs, parseLogs } from './known-logs.ts';
@@ -87,6 +87,26 @@ test('a rewritten past is answered 422 and changes nothing', async (t) => {
   assert.equal(witness.seen.get(log.origin)?.size, 9);
   await log.grow(5);
   assert.equal((await witness.ask(log, 9, 14)).status, 200, 'the true log goes on');
+});
+
+test('a log that proves by itself that its past is another is kept with that proof; a bad proof that anybody may send accuses nobody', async (t) => {
+  const log = await toyLog();
+  await log.grow(9);
+  const other = await log.fork(4);
+  await other.grow(10, 'another');
+  const witness = await toyWitness(t, [log]);
+  await witness.ask(log, 0, 9);
+  const hash = Buffer.alloc(32, 1).toString('base64');
+  await log.grow(5);
+  for (const proof of [[], [hash], [...(await log.consistency(9, 14)), hash], (await log.consistency(9, 14)).toReversed(), await other.consistency(9, 14)]) {
+    assert.equal(witness.add(formatAddCheckpoint(9, proof, await log.note(14, 2000))).status, 422);
+  }
+  assert.equal(witness.misbehaved.length, 0);
+  assert.equal((await witness.ask(other, 9, 14, 2000)).status, 422);
+  const [found] = witness.misbehaved;
+  assert.ok(found !== undefined);
+  const evidence = makeEvidence({ origin: log.origin, earlier: found.before, later: found.now, proof: found.proof, witnesses: [] });
+  assert.deepEqual(judgeEvidence(evidence, log.verifier).map(({ reason }) => reason), ['log-rewrite']);
 });
 
 test('a proof where none belongs, none where one belongs, and an empty tree with a root of its own are answered 422', async (t) => {

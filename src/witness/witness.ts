@@ -1,5 +1,5 @@
 import { asCairnError, CairnError, sha256, type Clock, type Faults } from '#core';
-import { cosign, isConsistent, isSignedBy } from '#log';
+import { cosign, isConsistent, isSignedBy, provenBeginning, type LogEvidence } from '#log';
 import type { KnownLogs } from './known-logs.ts';
 import type { WitnessKey } from './own-key.ts';
 import { parseAddCheckpoint, type AddCheckpoint } from './request.ts';
@@ -11,14 +11,22 @@ export interface Answer {
   readonly body: string;
 }
 
+/** Two checkpoints of one log, and of two sizes the proof that they do not go together. */
+export interface Misbehaved {
+  readonly origin: string;
+  readonly before: string;
+  readonly now: string;
+  readonly proof: LogEvidence['proof'];
+}
+
 export interface WitnessOptions {
   readonly key: Pick<WitnessKey, 'name' | 'signer'>;
   readonly logs: KnownLogs;
   readonly seen: SeenTrees;
   readonly clock: Clock;
   readonly faults: Faults;
-  /** A known log signed what does not continue what it signed before: both checkpoints, and the proof that failed. */
-  readonly misbehaved: (found: { readonly origin: string; readonly before: string; readonly now: string; readonly proof: readonly string[] }) => void;
+  /** A known log signed two trees that do not continue each other, and that is shown, not said: anybody may send a good checkpoint with a bad proof. */
+  readonly misbehaved: (found: Misbehaved) => void;
 }
 
 /**
@@ -43,8 +51,8 @@ export function addCheckpoint({ key, logs, seen, clock, faults, misbehaved }: Wi
   seen.advance(head.origin, (stored) => {
     answer = refusal(request, stored);
     if (answer !== undefined) {
-      if (stored !== undefined && answer.status !== 409) misbehaved({ origin: head.origin, before: stored.checkpoint, now: checkpoint, proof: request.proof.map((hash) => hash.toString('base64')) });
-      if (stored !== undefined && stored.size === head.size && !stored.root.equals(head.root)) misbehaved({ origin: head.origin, before: stored.checkpoint, now: checkpoint, proof: [] });
+      const proof = stored === undefined ? undefined : shownBy(request, stored);
+      if (stored !== undefined && proof !== undefined) misbehaved({ origin: head.origin, before: stored.checkpoint, now: checkpoint, proof });
       return undefined;
     }
     // A cosignature says "the largest tree by then": were our clock set back, an older time on a larger tree would read as a lie.
@@ -54,6 +62,13 @@ export function addCheckpoint({ key, logs, seen, clock, faults, misbehaved }: Wi
   if (answer !== undefined) return answer;
   faults.point('witness answer');
   return { status: 200, type: 'text/plain; charset=utf-8', body: cosign(key, note.text, time) };
+}
+
+/** That the log itself shows two histories: another tree of the size seen before, or its own proof that a larger one began otherwise. */
+function shownBy({ head, proof }: AddCheckpoint, { size, root }: SeenTree): Misbehaved['proof'] | undefined {
+  if (head.size === size) return head.root.equals(root) ? undefined : null;
+  const began = provenBeginning(size, head.size, head.root, proof);
+  return began === undefined || began.equals(root) ? undefined : { root: began.toString('base64'), hashes: proof.map((hash) => hash.toString('base64')) };
 }
 
 /** What speaks against it beside what is remembered; undefined where nothing does. */
