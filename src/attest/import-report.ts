@@ -59,5 +59,5 @@ function recognise({ bytes, name }: ReportFile): ReportFormat {
 }
 
 function tooLarge(what: string, size: number, limit: number): CairnError {
-  return new CairnError('malformed-document', `${what} has ${size} bytes, more than the ${limit} allowed`, { fix: 'Have the tool write less, such as packages without their files' });
+  return new CairnError('malformed-document', `${what} has ${size} bytes, more than the ${limit} allowed`, { fix: 'Have the tool write less, such as packages without their files', context: { reason: 'too-large' } });
 }

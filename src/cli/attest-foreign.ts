@@ -22,7 +22,10 @@ export interface Brought {
 /** A bundle in a file, such as `cosign attest-blob --bundle` or GitHub writes it. Who brings it vouches for nothing: the server holds it to the policy. */
 export async function bringBundle(system: System, session: Session, application: string, release: Digest, file: string): Promise<Brought> {
   const text = await readBundle(system, file);
-  const { digest, logIndex } = await persist(system, () => session.api.addForeign(application, release, { form: 'bundle', bundle: text }));
+  const { digest, logIndex } = await persist(system, () => session.api.addForeign(application, release, { form: 'bundle', bundle: text })).catch((thrown: unknown) => {
+    const error = asCairnError(thrown);
+    throw error.fix !== undefined ? error : new CairnError(error.code, `${file}: ${error.message}`, { cause: error, context: error.context, retryable: error.retryable, fix: 'Only what a key or identity of the policy signed about this release counts: cairn policy check, cosign verify-blob-attestation' });
+  });
   return { logIndex, statement: digest };
 }
 

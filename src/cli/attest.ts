@@ -99,7 +99,7 @@ async function read(system: System, file: string): Promise<Buffer> {
   const path = pathOf(system.directory, file);
   try {
     const { size } = await stat(path);
-    if (size > largestReport) throw new CairnError('malformed-document', `${file} has ${size} bytes, more than the ${largestReport} allowed`, { fix: 'Have the tool write less, such as packages without their files' });
+    if (size > largestReport) throw new CairnError('malformed-document', `${file} has ${size} bytes, more than the ${largestReport} allowed`, { fix: 'Have the tool write less, such as packages without their files', context: { reason: 'too-large' } });
     return await readFile(path);
   } catch (cause) {
     if (cause instanceof CairnError) throw cause;

@@ -73,7 +73,7 @@ async function once(call: Call, url: URL, authorization: string | undefined): Pr
 }
 
 function unreachable(message: string, cause: unknown): CairnError {
-  return new CairnError('unreachable', message, { cause, retryable: true });
+  return new CairnError('unreachable', message, { cause, retryable: true, fix: 'Look whether the registry runs, and whether its address is right' });
 }
 
 /** Frees the connection. */
@@ -117,6 +117,6 @@ export async function expectStatus(answer: Answer, what: string, ...good: number
     const known = Number.isFinite(after) && after >= 0;
     throw new CairnError('throttled', message, { retryable: true, context: { status, ...(known && { retryAfterSeconds: after }) }, fix: known ? `Try again in ${after} s` : 'Wait, then try again' });
   }
-  if (status >= 500) throw new CairnError('unreachable', message, { retryable: true, context: { status } });
+  if (status >= 500) throw new CairnError('unreachable', message, { retryable: true, context: { status }, fix: 'Try again later' });
   throw new CairnError(codes[status] ?? 'refused', message, { context: { status } });
 }

@@ -7,7 +7,8 @@ import type { LogTrust } from './log-trust.ts';
 import type { SecretStore } from './secrets.ts';
 
 const never = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`${String(name)} was reached`)) });
-const app = api({ ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, collector: never as never, reader: never as LedgerReader, runner: never as never, metrics: async () => 'up 1\n', collectGarbage: never as never, token: 'right', logTrust: never as LogTrust, info: { version: '0', origin: 'log', environments: [] } });
+const options: Parameters<typeof api>[0] = { ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, collector: never as never, reader: never as LedgerReader, runner: never as never, metrics: async () => 'up 1\n', collectGarbage: never as never, token: 'right', logTrust: never as LogTrust, info: { version: '0', origin: 'log', environments: [] } };
+const app = api(options);
 const call = (path: string, headers: Record<string, string>, method = 'GET', body?: string) => app.request(path, { method, headers: { host: '127.0.0.1:7070', ...headers }, ...(body !== undefined && { body }) });
 const bearer = { authorization: 'Bearer right' };
 
@@ -41,4 +42,20 @@ test('a malformed body is refused with a reason, and a crash reads as one', asyn
     }
   }
   assert.equal((await call('/api/v1/timelines', bearer)).status, 500);
+});
+
+test('a 130 MB statement is refused at every route that takes one, and not read to its end', async () => {
+  const routes = ['/api/v1/statements/shop', `/api/v1/foreign/shop/sha256:${'0'.repeat(64)}`, '/api/v1/promote'];
+  const known = api({ ...options, registry: { document: async () => ({ components: [] }) } as never });
+  for (const path of routes) {
+    for (const announced of [true, false]) {
+      let read = 0;
+      const stream = new ReadableStream({ pull: (control) => (read >= 130 ? control.close() : (read++, control.enqueue(new Uint8Array(1 << 20).fill(32)))) });
+      const headers = { host: '127.0.0.1:7070', ...bearer, ...(announced && { 'content-length': String(130 << 20) }) };
+      const answer = await known.request(path, { method: 'POST', headers, body: stream, duplex: 'half' } as RequestInit);
+      const { error } = (await answer.json()) as { error: { code: string; context: { reason?: string } } };
+      assert.deepEqual([answer.status, error.code, error.context.reason], [400, 'malformed-document', 'too-large'], path);
+      assert.ok(read < 64, `${read} MB were read`);
+    }
+  }
 });

@@ -192,7 +192,7 @@ const largestRequest = 48 << 20;
 const body = (context: Context): Promise<unknown> => bodyOf(context.req.raw);
 
 async function bodyOf(request: Request): Promise<unknown> {
-  const tooLarge = () => new CairnError('malformed-document', `the request is larger than ${largestRequest >> 20} MiB`, { fix: 'Attest what is smaller, such as packages without their files' });
+  const tooLarge = () => new CairnError('malformed-document', `the request is larger than ${largestRequest >> 20} MiB`, { fix: 'Attest what is smaller, such as packages without their files', context: { reason: 'too-large' } });
   if (Number(request.headers.get('content-length') ?? 0) > largestRequest) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -40,6 +40,14 @@ test('reports of other tools become statements: signed, logged, attached, shown 
   assert.equal((cut.json as { error: { code: string } }).error.code, 'malformed-document');
   assert.equal((await (await machine.api()).info()).checkpoint.size, before);
 
+  // A 130 MB statement, through the two doors of the command; the API and the registry have tests of their own.
+  await writeFile(join(machine.repository, 'large.json'), Buffer.alloc(130 << 20, ' '));
+  for (const parameters of [['--bundle', 'large.json'], ['--sarif', 'large.json'], ['large.json']]) {
+    const large = await machine.cairn('attest', short, ...parameters, '--json');
+    const { error } = large.json as { error: { code: string; context: { reason?: string } } };
+    assert.deepEqual([large.code, error.code, error.context.reason], [4, 'malformed-document', 'too-large'], parameters.join(' '));
+  }
+
   // The bill that came with the release names Node alone, the one of npm names ms.
   const osv = join(machine.repository, 'osv');
   await mkdir(join(osv, 'npm'), { recursive: true });
