@@ -73,6 +73,10 @@ test('a flipped byte in a stored blob halts the promotion, is an incident, and n
   const incidents = await (await machine.api()).incidents();
   assert.deepEqual(incidents.map(({ environment, code }) => [environment, code]), [['production', 'digest-mismatch']]);
   await mend();
+  // Mended is not enough: somebody says how it ended.
+  const held = await machine.cairn('promote', first, 'production', '--json');
+  assert.match((held.json as Failure).error.message, /incident \d+ \(digest-mismatch in production\) is open/);
+  assert.equal((await machine.cairn('incident', 'resolve', String(incidents[0]?.logIndex), '--resolution', 'the blob was restored', '--json')).code, 0);
   assert.equal((await machine.cairn('promote', first, 'production')).code, 0);
 });
 
