@@ -30,6 +30,8 @@ export function verifyLogged(entry: ForeignEntry, version: 1 | 2 | 3, logs: read
   const isOurs = own !== undefined;
   const log = isOurs ? own : logs.find((one) => one.id.equals(entry.logId.keyId));
   if (log === undefined) throw refuse('log-unknown', `the root does not know the log ${entry.logId.keyId.toString('base64')}`);
+  const isRekor2 = entry.kindVersion.kind === 'hashedrekord' && entry.kindVersion.version === '0.0.2';
+  if (isRekor2 && (entry.inclusionPromise !== undefined || (entry.integratedTime ?? '0') !== '0')) throw refuse('promise-invalid', 'its log entry carries a time that such a log does not promise');
   const promised = entry.inclusionPromise === undefined ? null : verifyPromise(entry, log);
   const proof = entry.inclusionProof;
   if (proof?.checkpoint === undefined) {
@@ -41,7 +43,7 @@ export function verifyLogged(entry: ForeignEntry, version: 1 | 2 | 3, logs: read
   const index = Number(proof.logIndex);
   if (proof.treeSize !== String(checkpoint.size) || !proof.rootHash.equals(checkpoint.root)) throw refuse('proof-invalid', 'the inclusion proof is of another tree than the checkpoint');
   // Rekor v1 counts over all of its shards and promises that number; Rekor v2 has one number.
-  if (promised === null && entry.kindVersion.version === '0.0.2' && entry.kindVersion.kind === 'hashedrekord' && entry.logIndex !== proof.logIndex) throw refuse('proof-invalid', 'the inclusion proof is of another index than the entry');
+  if (isRekor2 && entry.logIndex !== proof.logIndex) throw refuse('proof-invalid', 'the inclusion proof is of another index than the entry');
   const root = inclusionRoot(leafHash(entry.canonicalizedBody), index, checkpoint.size, proof.hashes);
   if (root?.equals(checkpoint.root) !== true) throw refuse('proof-invalid', 'the inclusion proof does not lead to the checkpoint');
   return { log, isOurs, index: promised === null ? index : Number(entry.logIndex), time: promised ?? checkpoint.time };

@@ -116,3 +116,36 @@ test('without any log in the root, as GitHub has it, the timestamp is what count
   });
   assert.deepEqual([verified.log, verified.times], [null, [stamp]]);
 });
+
+test('whatever single bit of a bundle is changed, it is refused with a reason; or nobody signed that bit, and it says the same', () => {
+  const { one, root } = read();
+  const options = { root: parseSigstoreRoot(bytes(root)) };
+  const original = verifyForeign(bytes(one), options);
+  // The certificates that come with a timestamp, which are not the ones that are believed; signatures on a checkpoint by keys that the root does not know.
+  const unsigned = new Set(['signedTimestamp', 'envelope']);
+  let tried = 0;
+  const flip = (parent: Json, name: string) => {
+    const value = parent[name] as Json;
+    if (typeof value !== 'string') return void Object.keys(value).forEach((inner) => flip(value, inner));
+    const text = value as string;
+    const decoded = Buffer.from(text, 'base64');
+    const isBase64 = text.length > 12 && decoded.toString('base64') === text;
+    const length = isBase64 ? decoded.byteLength : text.length;
+    for (let at = 0; at < length; at += Math.ceil(length / 12)) {
+      const changed = Buffer.from(isBase64 ? decoded : Buffer.from(text));
+      changed[at] = (changed[at] ?? 0) ^ (isBase64 ? 1 << at % 8 : 1);
+      parent[name] = (isBase64 ? changed.toString('base64') : changed.toString()) as Json;
+      tried += 1;
+      try {
+        assert.deepEqual(verifyForeign(bytes(one), options), original);
+        assert.ok(unsigned.has(name), `${name} may be changed at ${at}`);
+      } catch (error) {
+        if (!(error instanceof CairnError)) throw error;
+        assert.equal(typeof error.context['reason'], 'string', `${name} at ${at}: ${error.message}`);
+      }
+    }
+    parent[name] = value;
+  };
+  Object.keys(one).forEach((name) => flip(one, name));
+  assert.ok(tried > 100);
+});
