@@ -20,7 +20,7 @@ export interface Footing {
 export async function openFooting(system: System, session: Session): Promise<Footing> {
   const [trust, { checkpoint }, policy] = await Promise.all([trustOf(system, session.home), session.api.info(), session.api.policy()]);
   const log = verifierOf(trust);
-  const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note);
+  const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note, listedKeys(policy));
   const policyBytes = canonicalJson(policy);
   if (digestOf(policyBytes) !== trust.policy) {
     throw new CairnError('verification-failed', "the server's policy is not the one in cairn.trust.json", { fix: 'Do not promote; compare cairn.trust.json with its history: git log -p cairn.trust.json' });
@@ -50,6 +50,17 @@ export async function requireSameLog(session: Session, footing: Footing, note: s
   const [small, large] = older.size <= checkpoint.size ? [older, checkpoint] : [checkpoint, older];
   // The log signed both: what does not go together is kept as evidence against it.
   if (!(await continues(shown, small, large))) throw await contradiction(session.home, shown, log, older, checkpoint, witnessKeys(footing.policy));
+}
+
+/** Keys of witnesses as the server lists them, before the policy is believed: only to say later which of them vouched for what. */
+function listedKeys(policy: Pick<Policy, 'witnesses'>): NoteKey[] {
+  return (policy.witnesses ?? []).slice(0, 16).flatMap(({ key }) => {
+    try {
+      return [parseVkey(key)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The keys of the policy's witnesses. */

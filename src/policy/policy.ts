@@ -67,8 +67,8 @@ export const policySchema = z.strictObject({
   previous: z.custom<Digest>(isDigest).optional(),
   /** Roles that may revoke; absent: security and release. */
   revoke: z.array(role).min(1).max(64).optional(),
-  /** Witnesses of the log, by C2SP verifier key (`name+hex+base64`). */
-  witnesses: z.array(witness).min(1).max(32).optional(),
+  /** Witnesses of the log, by C2SP verifier key (`name+hex+base64`). As many as every reader of notes must take, beside the log's own signatures. */
+  witnesses: z.array(witness).min(1).max(16).optional(),
 });
 
 export type Policy = Readonly<z.infer<typeof policySchema>>;

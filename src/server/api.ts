@@ -77,7 +77,9 @@ export function api(options: ApiOptions): Hono {
   reads(app, options);
   foreignRoutes(app, options, bodyOf);
   app.get('/api/v1/info', async (context) => {
-    const checkpoint = (await ledger.checkpoint()) ?? { size: 0, note: '' };
+    const newest = await ledger.checkpoint();
+    // With what witnesses said of it: whoever remembers it can show later whom else it was shown to.
+    const checkpoint = newest === undefined ? { size: 0, note: '' } : { ...newest, note: options.witnessing?.decorate(newest.note) ?? newest.note };
     return context.json({ ...options.info, policy: policyDigest(await ledger.policy()), checkpoint } satisfies Info);
   });
   app.get('/api/v1/policy', async (context) => context.json(await ledger.policy()));

@@ -185,8 +185,8 @@ export class Asker {
     try {
       const bare = parseNote(checkpoint.note);
       const [text = ''] = checkpoint.note.split('\n\n');
-      // Only its own lines are taken over: what else it may have sent is nobody's word.
-      const own = linesOf(parseNote(`${text}\n\n${lines}`), entry.key).join('');
+      // Only a line of its own is taken over, and one: what else it may have sent is nobody's word, and would fill the note.
+      const own = linesOf(parseNote(`${text}\n\n${lines}`), entry.key).at(-1) ?? '';
       const note = `${checkpoint.note}${own}`;
       if (cosignedAt(parseNote(note), entry.key) !== undefined && parseNote(note).text === bare.text) return { size: checkpoint.size, note };
     } catch (error) {

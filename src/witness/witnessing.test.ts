@@ -166,6 +166,20 @@ test('a cosignature that is not by the key of the policy is not kept, whatever e
   }
 });
 
+test('of all that a witness sends one line is kept', async (t) => {
+  const log = await toyLog();
+  await log.grow(12);
+  const witness = await toyWitness(t, [log]);
+  const text = parseNote(await log.note(12, 5012)).text;
+  const other = { name: 'other.example.com', signer: generateSigner('ed25519') };
+  const lines = Array.from({ length: 15 }, (_, at) => cosign(witness.key, text, 100 + at) + cosign(other, text, 100)).join('');
+  const named = await listen(t, witness, 'w1', () => ({ status: 200, type: 'text/plain', body: lines }));
+  const { witnessing } = await asking(t, log, [named]);
+  await witnessing.covering(12, 1, 5000);
+  const shown = parseNote(witnessing.decorate(await log.note(12, 5012)));
+  assert.deepEqual([shown.signatures.length, cosignedAt(shown, parseVkey(witness.key.vkey))], [3, 114]);
+});
+
 test('a cosignature over another checkpoint than was asked for is not kept', async (t) => {
   const log = await toyLog();
   await log.grow(12);
