@@ -53,10 +53,11 @@ export async function requireSameLog(session: Session, footing: Footing, note: s
 }
 
 /** Keys of witnesses as the server lists them, before the policy is believed: only to say later which of them vouched for what. */
-function listedKeys(policy: Pick<Policy, 'witnesses'>): NoteKey[] {
-  return (policy.witnesses ?? []).slice(0, 16).flatMap(({ key }) => {
+function listedKeys(policy: unknown): NoteKey[] {
+  const listed = (policy as { readonly witnesses?: unknown } | null)?.witnesses;
+  return (Array.isArray(listed) ? listed.slice(0, 16) : []).flatMap((one: unknown) => {
     try {
-      return [parseVkey(key)];
+      return [parseVkey(String((one as { readonly key?: unknown }).key))];
     } catch {
       return [];
     }
