@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -54,6 +55,11 @@ test('an extension twice, a critical one that nobody understands, and another pu
   refused(after((root) => extension(root, '1.3.6.1.4.1.57264.1.2').subs.splice(1, 0, parse('0101ff'))), /critical/);
   refused(after((root) => ((extension(root, '2.5.29.37').subs.at(-1)!.subs[0]!.subs[0] as Changeable).value = Buffer.from('2b06010505070308', 'hex'))), /signing code/);
   refused(after((root) => extensionsOf(root).subs.push(parse('300f0603551d130101ff040530030101ff'))), /authority/);
+});
+
+test('a certificate for a key that signs nothing is refused', () => {
+  const spki = generateKeyPairSync('x25519').publicKey.export({ type: 'spki', format: 'der' });
+  refused(after((root) => root.subs[0]!.subs.splice(6, 1, ASN1Obj.parseBuffer(Buffer.from(spki)))), /signs nothing/);
 });
 
 test('bytes that are no certificate in DER are refused', () => {

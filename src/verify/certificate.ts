@@ -52,6 +52,7 @@ function read(der: Buffer): Leaf {
   const certificate = new X509Certificate(der);
   // Reads minimal DER only, and to its last byte.
   const parsed = library().core.X509Certificate.parse(Buffer.from(der));
+  if (!['ec', 'ed25519', 'rsa'].includes(certificate.publicKey.asymmetricKeyType ?? '')) throw new Error(`a ${certificate.publicKey.asymmetricKeyType} key signs nothing`);
   if (certificate.keyUsage?.includes(codeSigning) !== true) throw new Error('it is not for signing code');
   const extensions = new Map<string, { critical: boolean; value: Asn1 }>();
   for (const { subs } of parsed.extensions) {
