@@ -7,7 +7,7 @@ import { spkiOf } from '#sign';
 import { bringBundle, bringFrom, collectOwn } from './attest-foreign.ts';
 import type { Context, System } from './context.ts';
 import { says } from './evidence.ts';
-import { deliver, loggedAs } from './outbox.ts';
+import { deliver, loggedAs, type Delivered } from './outbox.ts';
 import { count, row, run, short, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { openSession, ownSigner, persist, personName, readDefinition, type Session } from './session.ts';
@@ -16,6 +16,9 @@ export type AttestFlags = CommonFlags & { readonly [F in ReportFormat]?: readonl
   readonly bundle?: readonly string[];
   readonly from?: string;
   readonly collect?: boolean;
+  readonly keyless?: boolean;
+  readonly fulcio?: string;
+  readonly timestamp?: string;
 };
 
 interface Stated {
@@ -46,24 +49,44 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
     for (const { file, format } of reports) imported.push(await importReport(basename(file), await read(system, file), format));
     const session = await openSession(system);
     const { application, release } = await locate(system, session, reference);
-    const document = await documentOf(system, session, application, release, imported.some(({ kind }) => bills.has(kind)) || isForeign(flags));
+    const document = await documentOf(system, session, application, release, imported.some(({ kind }) => bills.has(kind)) || isForeign(flags) || flags.keyless === true);
     const foreign = document === null ? { logged: [], strangers: 0 } : await bringForeign(this, flags, session, application, release, document);
     const statements: Stated[] = [];
     if (imported.length === 0) return { application, release, statements, foreign };
-    const signer = await ownSigner(system, session.home);
-    const key = spkiOf(signer.publicKey).toString('base64');
+    const vouch = flags.keyless === true ? await vouchKeyless(system, session, flags, application, release) : await vouchWithKey(system, session, application);
     for (const { kind, format, predicateType, predicate, report } of imported) {
       const statement = { predicateType, subject: subjectsOf(kind, application, release, document), predicate };
-      const envelope = signEnvelope(makeStatement(statement), signer);
-      const { digest, logIndex } = await deliver(system, session, application, { envelope, key });
+      const { by, digest, logIndex } = await vouch(statement);
       const said = says({ kind, statement });
-      if (!flags.json) row(this, kind, said, `by ${personName(system)}`, loggedAs(logIndex));
+      if (!flags.json) row(this, kind, said, `by ${by}`, loggedAs(logIndex));
       statements.push({ kind, format, predicateType, report, says: said, statement: digest, logIndex });
     }
     if (!flags.json) row(this, 'attested', `${application} ${short(release)}`);
     return { application, release, statements, foreign };
   });
 }
+
+type Vouch = (statement: Statement) => Promise<Delivered & { readonly by: string }>;
+
+async function vouchWithKey(system: System, session: Session, application: string): Promise<Vouch> {
+  const signer = await ownSigner(system, session.home);
+  const key = spkiOf(signer.publicKey).toString('base64');
+  return async (statement) => ({ by: personName(system), ...(await deliver(system, session, application, { envelope: signEnvelope(makeStatement(statement), signer), key })) });
+}
+
+/** As whoever the CI's token says: a certificate of ten minutes, a timestamp, and an entry in our own log. The server then holds the bundle to the policy, as every bundle. */
+async function vouchKeyless(system: System, session: Session, { fulcio = publicFulcio, timestamp = publicTimestamp }: AttestFlags, application: string, release: Digest): Promise<Vouch> {
+  const { signKeyless, tokenOf } = await import('#keyless');
+  const token = await tokenOf(system.environment);
+  return async (statement) => {
+    const { bundle } = await signKeyless(makeStatement(statement), token, { fulcio, timestamp, log: session.url }, Buffer.from(system.random(16), 'hex'));
+    const { digest, logIndex } = await persist(system, () => session.api.addForeign(application, release, { form: 'bundle', bundle: bundle.toString('utf8') }));
+    return { by: token.subject, digest, logIndex };
+  };
+}
+
+const publicFulcio = 'https://fulcio.sigstore.dev';
+const publicTimestamp = 'https://timestamp.sigstore.dev/api/v1/timestamp';
 
 /** What other tools signed: it counts by the signature inside, so that no key of ours is asked for. */
 async function bringForeign(context: Context, { bundle = [], from, collect = false, json }: AttestFlags, session: Session, application: string, release: Digest, document: ReleaseDocument) {

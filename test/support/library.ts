@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { bundleManifest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, type Statement } from '#attest';
 import { imageOf, layerOf } from '#build';
 import { canonicalJson, digestOf, noFaults, type Clock, type Digest } from '#core';
-import { adoptNextLogKey, findNextLogKey, makeNextLogKey, allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
+import { believedRoots, adoptNextLogKey, findNextLogKey, makeNextLogKey, allRoles, createHome, createPerson, genesisPolicy, genesisTrust, loadPerson, loadSealer, loadServerKeys, personPublicKey, readToken, type Home } from '#home';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
 import { emptyBytes, fileRepositories, fileStore, mediaTypes, registryClient, type ContentStore } from '#oci';
 import { policyDigest, type Policy } from '#policy';
@@ -15,7 +15,7 @@ import { delivery, makeRelease, type Moved, type SignedStatement } from '#releas
 import { logNoteKeys, signingConfig, trustedRoot, type LogVerifier } from '#log';
 import { collectGarbage, collector, embeddedRegistry, fileSecrets, LogTrust, startServer } from '#server';
 import { generateSigner, spkiOf, type Signer } from '#sign';
-import { seedRoot, verifyBundle } from '#verify';
+import { verifyBundle } from '#verify';
 import { startWitnessing } from '#witness';
 import { commitAll, git, passphrase, runCairn, user, type Ran } from './machine.ts';
 import { memoryGateway } from './memory-gateway.ts';
@@ -104,7 +104,7 @@ async function openServer(t: TestContext, folder: string, adapt: (genesis: Polic
   const secrets = fileSecrets(paths.secrets, await loadSealer(paths.keys));
   const witnessing = await startWitnessing({ witnesses: async () => (await ledger.policy()).witnesses ?? [], log: ledger, logKeys: () => logNoteKeys(log()), folder: paths.witnessed, report: () => {} });
   ledger.onCheckpoint(() => witnessing.nudge());
-  const foreign = collector({ ledger, repositories, store, record: keys.record, log, roots: async () => [seedRoot()], clock, folder: join(folder, 'seen') });
+  const foreign = collector({ ledger, repositories, store, record: keys.record, log, roots: believedRoots(paths).load, clock, folder: join(folder, 'seen') });
   const moves = delivery({
     foreign: foreign.reader, collect: foreign.collect, witnesses: witnessing, ledger, registry, gateway, secrets, signers: keys, verify: (bundle, key) => verifyBundle(bundle, { log: log(), keys: [key] }), trust: trusted, origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults,
     report: () => {},
