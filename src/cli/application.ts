@@ -3,6 +3,7 @@ import { jsonFlag } from './output.ts';
 import { governingRoutes } from './routes-governing.ts';
 import { lookingRoutes } from './routes-looking.ts';
 import { movingRoutes } from './routes-moving.ts';
+import { policyRoutes } from './routes-policy.ts';
 
 // Every command is loaded when it is run: starting one must not pay for the others.
 
@@ -70,6 +71,7 @@ const routes = {
   ...movingRoutes,
   ...governingRoutes,
   ...lookingRoutes,
+  ...policyRoutes,
 };
 
 /** The command line of Cairn. */

@@ -21,7 +21,7 @@ function read(...entries: [signer: string, Statement][]): string | undefined {
   for (const [at, [signer, statement]] of entries.entries()) {
     complaint = undefined;
     try {
-      governing.require({ logIndex: at, envelope: envelope(at), key: key(signer), statement }, policy);
+      governing.require({ logIndex: at, envelope: envelope(at), key: key(signer), time: at, statement }, policy);
     } catch (error) {
       assert.equal((error as { code?: string }).code, 'verification-failed');
       complaint = (error as Error).message;

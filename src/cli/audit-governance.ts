@@ -10,6 +10,11 @@ export class Governing {
   /** Who broke the glass, by envelope. */
   readonly #broken = new Map<Digest, string>();
 
+  /** So far. */
+  get revokedKeys(): readonly RevokedKey[] {
+    return this.#revoked;
+  }
+
   /** @throws CairnError `verification-failed`: the key had been revoked, or its holder may not say such a thing */
   require(entry: AuditedStatement, policy: Policy | undefined): void {
     if (policy === undefined) return;

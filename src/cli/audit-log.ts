@@ -8,6 +8,8 @@ import type { LedgerReader, StoredEnvelope } from '#ledger';
 export interface Finding {
   readonly what: string;
   readonly fix: string;
+  /** The stable word for it, where it has one. */
+  readonly reason?: string;
 }
 
 export interface AuditedStatement {
@@ -15,6 +17,8 @@ export interface AuditedStatement {
   readonly envelope: Digest;
   /** base64 SPKI. */
   readonly key: string;
+  /** Seconds since 1970, by the first checkpoint that covers it. */
+  readonly time: number;
   readonly statement: Statement;
 }
 
@@ -41,7 +45,7 @@ export async function auditLog(reader: LedgerReader, log: LogVerifier, keys: Own
   const own: OwnLeaves = { marks: [keys.record, ...Object.values(keys.admit)].map((key) => Buffer.from(keyMark(key))), indexes: [] };
   const tree = await growTree(reader, size, own, report);
   const checkpoints = await auditCheckpoints(notes, tree.whole ? tree : undefined, log, report);
-  const statements = await auditEnvelopes(reader, notes.map((one) => one.size), size, keys.record, own.indexes, report);
+  const statements = await auditEnvelopes(reader, notes.map((one) => one.size), new Map(checkpoints.map((one) => [one.size, one.time])), size, keys.record, own.indexes, report);
   return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: (wanted) => rootAt(tree, wanted), tiles: tree, statements };
 }
 
@@ -109,9 +113,9 @@ async function auditCheckpoints(notes: readonly { size: number; note: string }[]
 }
 
 /** Every envelope against its leaf and its signature, and every ingest: the record key's word on what counts, one a transaction. */
-async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], size: number, recordKey: string, own: readonly number[], report: (finding: Finding) => void): Promise<AuditedStatement[]> {
+async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], times: ReadonlyMap<number, number>, size: number, recordKey: string, own: readonly number[], report: (finding: Finding) => void): Promise<AuditedStatement[]> {
   const keys = new Map<string, KeyObject>();
-  const found = new Map<number, AuditedStatement>();
+  const found = new Map<number, Omit<AuditedStatement, 'time'>>();
   const broken = new Set<number>();
   for (let next = 0; next < size; ) {
     const rows = await reader.envelopes(next, page);
@@ -142,7 +146,7 @@ async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], si
     }
     for (const { logIndex, envelope } of parsePredicate('ingest', ingest.statement).entries) {
       const one = found.get(logIndex);
-      if (one !== undefined && one.envelope === envelope) counted.push(one);
+      if (one !== undefined && one.envelope === envelope) counted.push({ ...one, time: times.get(last + 1) ?? 0 });
       else if (!broken.has(logIndex)) report({ what: `log entry ${logIndex}: ${one === undefined ? 'the envelope is missing' : 'it is another envelope than'} ${one === undefined ? 'that' : 'the one that'} the ingest at ${last} names`, fix: restore });
     }
   }
@@ -153,7 +157,7 @@ async function auditEnvelopes(reader: LedgerReader, sizes: readonly number[], si
   return counted.toSorted((a, b) => a.logIndex - b.logIndex);
 }
 
-function readRow({ logIndex, digest, key, body, leaf }: StoredEnvelope, keys: Map<string, KeyObject>): AuditedStatement {
+function readRow({ logIndex, digest, key, body, leaf }: StoredEnvelope, keys: Map<string, KeyObject>): Omit<AuditedStatement, 'time'> {
   const envelope = parseEnvelope(parse(body));
   const actual = envelopeDigest(envelope);
   if (actual !== digest) throw new CairnError('storage', 'the envelope is not the one that was logged: its digest is another');

@@ -1,45 +1,49 @@
 import { parsePredicate, predicateTypes, subjectDigests, type Statement } from '#attest';
-import { asCairnError, canonicalJson, CairnError } from '#core';
-import { parsePolicy, personOf, policyDigest, type Policy } from '#policy';
+import { asCairnError, CairnError } from '#core';
+import { personOf, PolicyChain, type Policy, type PolicyVersion } from '#policy';
 import { trustDigest, type Trust } from '#verify';
 import { Governing } from './audit-governance.ts';
 import type { AuditedStatement, Finding } from './audit-log.ts';
 
-/** Whether each statement was signed by a key that may say such a thing, by the policy in force at its place in the log. */
-export function auditSigners(statements: readonly AuditedStatement[], genesis: Trust, trust: Trust, report: (finding: Finding) => void): { policy: Policy | undefined; verdicts: number } {
-  let policy: Policy | undefined;
-  let verdicts = 0;
+/**
+ * Whether each statement was signed by a key that may say such a thing, by the policy in force at its place in the log, and each verdict
+ * decided by that policy.
+ */
+export function auditSigners(statements: readonly AuditedStatement[], genesis: Trust, trust: Trust, report: (finding: Finding) => void): { policies: readonly PolicyVersion[]; verdicts: number } {
+  const chain = new PolicyChain(genesis.policy);
   const governing = new Governing();
+  let verdicts = 0;
   for (const entry of statements) {
     const { logIndex, key, statement } = entry;
     try {
-      if (statement.predicateType === predicateTypes.policy) policy = nextPolicy(policy, statement, key, genesis);
-      else requireAllowed(policy, trust, statement, key);
-      governing.require(entry, policy);
-      if (statement.predicateType === predicateTypes.verdict) verdicts++;
+      if (statement.predicateType === predicateTypes.policy) {
+        // One that counts for nothing may stand in the log: the chain goes on without it.
+        const { complaint } = chain.take(entry, governing.revokedKeys);
+        requireThat(complaint === undefined, `a signature on a version of the policy ${complaint}`);
+        continue;
+      }
+      const policy = chain.at(logIndex);
+      requireAllowed(policy?.policy, trust, statement, key);
+      governing.require(entry, policy?.policy);
+      if (statement.predicateType !== predicateTypes.verdict) continue;
+      verdicts++;
+      requirePinned(chain, statement, logIndex);
     } catch (error) {
+      const { message, context } = asCairnError(error);
       report({
-        what: `log entry ${logIndex}: ${asCairnError(error).message}`,
+        what: `log entry ${logIndex}: ${message}`,
+        ...(typeof context['reason'] === 'string' && { reason: context['reason'] }),
         fix: 'Ask whose key it is and how it came to sign; the gate does not count it, but whoever wrote it had the server write it: cairn revoke what rests on it',
       });
     }
   }
-  return { policy, verdicts };
+  return { policies: chain.versions, verdicts };
 }
 
-/** The first is the one that trust names; each later one is signed under the one before it. */
-function nextPolicy(before: Policy | undefined, statement: Statement, key: string, genesis: Trust): Policy {
-  const policy = parsePolicy(canonicalJson(statement.predicate));
-  const digest = policyDigest(policy);
-  if (!subjectDigests(statement).includes(digest)) throw refuse('the policy is not the one that the statement is about');
-  if (before === undefined) {
-    if (digest !== genesis.policy) throw refuse('the first policy is not the one in cairn.trust.json');
-    return policy;
-  }
-  const signer = personOf(before, key);
-  const may = signer !== undefined && before.quorum.some(({ role }) => signer.roles.includes(role));
-  if (policy.version !== before.version + 1 || !may) throw refuse(`version ${policy.version} of the policy is not signed under version ${before.version}`);
-  return policy;
+/** @throws CairnError `verification-failed` with reason `stale-policy`: the verdict was decided by a policy that was not in force at its place */
+export function requirePinned(chain: PolicyChain, statement: Statement, logIndex: number): void {
+  const { policy, 'https://cairn.internal/verdict/v1': verdict } = parsePredicate('verdict', statement);
+  chain.requirePinned(`sha256:${policy.digest.sha256}`, logIndex, verdict.direction);
 }
 
 /** @throws CairnError `verification-failed`, saying who signed and who may */

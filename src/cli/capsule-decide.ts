@@ -68,7 +68,7 @@ export function decideAgain(verdict: Held, grounds: Grounds): Decided {
  * All that came before the verdict; or, where something was logged between the gathering and the verdict, all up to some entry. A statement
  * that was left out of the middle, or one too many, fits neither.
  */
-function weighedOf(candidates: readonly Candidate[], evidenceSet: Digest): readonly EvidenceStatement[] | undefined {
+export function weighedOf(candidates: readonly Candidate[], evidenceSet: Digest): readonly EvidenceStatement[] | undefined {
   for (let size = candidates.length; size >= Math.max(0, candidates.length - mostLater); size--) {
     const statements = candidates.slice(0, size).map(({ evidence }) => evidence).toSorted((a, b) => a.logIndex - b.logIndex);
     if (evidenceSetDigest(statements.map(({ envelope }) => envelope)) === evidenceSet) return statements;

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { parseBundle, parsePredicate, parseStatement, payloadOf, predicateTypes, subjectDigests, type Bundle, type Statement } from '#attest';
 import { canonicalJson, type Digest } from '#core';
 import type { LogVerifier } from '#log';
-import { parsePolicy, policyDigest, type Policy } from '#policy';
+import { parsePolicy, type Policy } from '#policy';
 import { keyHint } from '#sign';
 import { verifyBundle, type Trust } from '#verify';
 import type { Finding } from './audit-log.ts';
@@ -45,10 +45,11 @@ export function readStatements(files: CapsuleFiles, trusted: { log: LogVerifier;
   const keys = keysByHint(trusted.trust, bundles.filter(({ path }) => path.startsWith('policy/')).map(({ bundle }) => bundle));
   const held = bundles.map(({ path, bundle }) => readOne(path, bundle, keys, trusted.log)).toSorted((a, b) => a.logIndex - b.logIndex);
   const findings: Finding[] = [];
-  auditSigners(held, trusted.genesis, trusted.trust, (finding) => findings.push(finding));
-  const [first] = findings;
+  const { policies: versions } = auditSigners(held, trusted.genesis, trusted.trust, (finding) => findings.push(finding));
+  // By which policy a verdict was decided is looked at where it is decided again.
+  const first = findings.find(({ reason }) => reason !== 'stale-policy');
   if (first !== undefined) throw refused('signer-not-allowed', first.what, { context: { findings } });
-  const policies = policiesOf(held);
+  const policies = versions.map(({ policy, digest, logIndex }) => ({ policy, digest, from: logIndex }));
   if (policies.length === 0) throw refused('policy-missing', 'it has no policy');
   checkPolicyFiles(files, policies);
   checkForeign(files, held);
@@ -66,13 +67,6 @@ function readOne(path: string, bundle: Bundle, keys: ReadonlyMap<string, string>
 function keysByHint({ keys }: Trust, policies: readonly Bundle[]): Map<string, string> {
   const people = policies.flatMap((bundle) => parsePolicy(canonicalJson(parseStatement(payloadOf(bundle.dsseEnvelope)).predicate)).people.flatMap((one) => one.keys));
   return new Map([keys.record, ...Object.values(keys.admit), ...people].map((spki) => [keyHint(createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' })), spki]));
-}
-
-function policiesOf(held: readonly Held[]): PolicyVersion[] {
-  return held.filter(({ kind }) => kind === 'policy').map(({ statement, logIndex }) => {
-    const policy = parsePolicy(canonicalJson(statement.predicate));
-    return { policy, digest: policyDigest(policy), from: logIndex };
-  });
 }
 
 /** Which policy was in force at a place of the log. */

@@ -3,6 +3,7 @@ import { CairnError, type Digest } from '#core';
 import { saysOf, type ReleaseDocument } from '#release';
 import type { AboutAnswer } from '#server';
 import { verifyBundle, type ForeignForm } from '#verify';
+import { requirePinned } from './audit-signers.ts';
 import { holderOf, knownKeys, requireSameLog, type Footing } from './footing.ts';
 import { count, short } from './output.ts';
 import { shownByTiles } from './remember.ts';
@@ -69,6 +70,7 @@ function readVouched(footing: Footing, answer: AboutAnswer, about: Digest): Vouc
   const verified = verifyBundle(answer.bundle, { log: footing.log, keys: knownKeys(footing) });
   const { statement, envelope, logIndex, time } = verified;
   if (!subjectDigests(statement).includes(about)) throw new CairnError('verification-failed', `the statement at log entry ${logIndex} is about something else than ${short(about)}`, { fix: 'cairn audit' });
+  if (statement.predicateType === predicateTypes.verdict) requirePinned(footing.policies, statement, logIndex);
   return { kind: kindOf(statement.predicateType), predicateType: statement.predicateType, envelope, signer: holderOf(footing, verified.key) ?? 'a stranger', key: verified.key, logIndex, time, statement };
 }
 

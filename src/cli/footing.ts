@@ -1,36 +1,42 @@
-import { createPublicKey } from 'node:crypto';
-import { CairnError, canonicalJson, digestOf } from '#core';
 import { parseVkey, readCheckpoint, type Checkpoint, type LogVerifier, type NoteKey } from '#log';
-import { parsePolicy, type Policy } from '#policy';
+import type { Policy, PolicyChain } from '#policy';
 import { verifierOf, type Trust } from '#verify';
 import type { System } from './context.ts';
 import type { Session } from './session.ts';
+import { claimedPolicy, followPolicy, notesOf, rememberPolicy, requireSigned } from './policy-chain.ts';
 import { continues, contradiction, rememberCheckpoint, shownBy } from './remember.ts';
-import { trustOf } from './trust.ts';
+import { trustFileOf, trustOf } from './trust.ts';
 
 /** What a check stands on: the trust file, and from it the log's keys, the policy and the newest checkpoint. Nothing else is believed. */
 export interface Footing {
   readonly trust: Trust;
   readonly log: LogVerifier;
+  /** The version in force. */
   readonly policy: Policy;
+  /** Every version from the one in the trust file on, each signed by the quorum before it. */
+  readonly policies: PolicyChain;
   readonly checkpoint: Checkpoint;
 }
 
 /** @throws CairnError `verification-failed` where the server shows another policy, or a log that went back or forked */
 export async function openFooting(system: System, session: Session): Promise<Footing> {
-  const [trust, { checkpoint }, policy] = await Promise.all([trustOf(system, session.home), session.api.info(), session.api.policy()]);
+  const [trust, { genesis }, { checkpoint, policy: shown }, answer] = await Promise.all([trustOf(system, session.home), trustFileOf(system, session.home), session.api.info(), session.api.policies()]);
   const log = verifierOf(trust);
-  const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note, listedKeys(policy));
-  const policyBytes = canonicalJson(policy);
-  if (digestOf(policyBytes) !== trust.policy) {
-    throw new CairnError('verification-failed', "the server's policy is not the one in cairn.trust.json", { fix: 'Do not promote; compare cairn.trust.json with its history: git log -p cairn.trust.json' });
-  }
-  return { trust, log, policy: parsePolicy(policyBytes), checkpoint: newest };
+  const newest = await rememberCheckpoint(session.home, shownBy(session.api), log, checkpoint.note, listedKeys(claimedPolicy(answer)));
+  const policies = followPolicy(genesis, log, answer);
+  const [policy] = policies.versions.slice(-1);
+  if (policy === undefined) throw new TypeError('a policy was followed to nowhere');
+  requireSigned(policies, shown);
+  await rememberPolicy(session.home, log, policies);
+  const footing = { trust, log, policy: policy.policy, policies, checkpoint: newest };
+  for (const note of notesOf(answer.statements)) if (note !== checkpoint.note) await requireSameLog(session, footing, note);
+  return footing;
 }
 
 /** Who holds a key, in words: a person of the policy, `admit-ENVIRONMENT` or `record`; undefined for a stranger. */
-export function holderOf({ trust, policy }: Pick<Footing, 'trust' | 'policy'>, key: string): string | undefined {
-  const person = policy.people.find((one) => one.keys.includes(key));
+export function holderOf({ trust, policies }: Pick<Footing, 'trust' | 'policies'>, key: string): string | undefined {
+  // Who has left is still who signed.
+  const person = policies.versions.toReversed().flatMap(({ policy }) => policy.people).find((one) => one.keys.includes(key));
   if (person !== undefined) return person.name;
   if (key === trust.keys.record) return 'record';
   const admitted = Object.entries(trust.keys.admit).find(([, one]) => one === key);
@@ -38,8 +44,8 @@ export function holderOf({ trust, policy }: Pick<Footing, 'trust' | 'policy'>, k
 }
 
 /** Every key that may have signed something that counts. */
-export function knownKeys({ trust, policy }: Pick<Footing, 'trust' | 'policy'>): string[] {
-  return [...policy.people.flatMap(({ keys }) => keys), ...Object.values(trust.keys.admit), trust.keys.record];
+export function knownKeys({ trust, policies }: Pick<Footing, 'trust' | 'policies'>): string[] {
+  return [...new Set(policies.versions.flatMap(({ policy }) => policy.people.flatMap(({ keys }) => keys))), ...Object.values(trust.keys.admit), trust.keys.record];
 }
 
 /** That the tree of an older checkpoint is the beginning of the newest one: what was proven against it is still in the log. */
@@ -67,8 +73,4 @@ function listedKeys(policy: unknown): NoteKey[] {
 /** The keys of the policy's witnesses. */
 export function witnessKeys(policy: Policy): NoteKey[] {
   return (policy.witnesses ?? []).map(({ key }) => parseVkey(key));
-}
-
-export function publicKey(spki: string) {
-  return createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
 }

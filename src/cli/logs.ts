@@ -6,6 +6,7 @@ import { readLogs, type LogLine } from '#targets';
 import type { Context, System } from './context.ts';
 import { run, type CommonFlags } from './output.ts';
 import { readDefinition } from './session.ts';
+import { timeAgo } from './time-ago.ts';
 
 export interface LogFlags extends CommonFlags {
   readonly component?: string;
@@ -22,7 +23,7 @@ export async function logs(this: Context, flags: LogFlags, place: string): Promi
     const path = await pathOf(system, await openHome(system.home), place);
     const print = (line: LogLine) => system.out(flags.json ? JSON.stringify(line) : `${line.time} ${line.component} ${line.pid} ${line.release.slice(7, 19)} ${line.line}`);
     const fits = filterOf(flags);
-    const since = flags.since === undefined ? undefined : sinceOf(flags.since, system.clock.now());
+    const since = flags.since === undefined ? undefined : timeAgo(flags.since, system.clock.now());
     // What is there now is counted from its end; what comes from now on is all shown. Between the two no line is missed or told twice.
     const now = system.clock.now();
     const last: LogLine[] = [];
@@ -41,17 +42,6 @@ function filterOf({ component, release }: LogFlags): (line: LogLine) => boolean 
   const prefix = release?.replace(/^.*@/, '').replace(/^sha256:/, '');
   if (prefix !== undefined && !/^[0-9a-f]{4,64}$/.test(prefix)) throw new CairnError('unknown-reference', `"${release}" is no digest`, { fix: 'Give at least four of its first digits' });
   return (line) => (component === undefined || line.component === component) && (prefix === undefined || line.release.slice(7).startsWith(prefix));
-}
-
-const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** `10m`, or a time as RFC 3339 has it. */
-function sinceOf(text: string, now: Date): Date {
-  const [, number, unit = ''] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  if (number !== undefined) return new Date(now.getTime() - Number(number) * (units[unit] ?? 0) * 1000);
-  const time = Date.parse(text);
-  if (Number.isNaN(time)) throw new CairnError('usage', `"${text}" is no time`, { fix: 'Give it as 30s, 10m, 2h or 1d, or as 2026-01-02T03:04:05Z' });
-  return new Date(time);
 }
 
 /** `production`, or `shop/production` where several applications print and none is at hand. */

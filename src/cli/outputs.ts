@@ -103,6 +103,10 @@ const capsuleWritten = z.object({
   file: text, bytes: count, files: count, application: text, release: digest, statements: count, verdicts: count, policies: count, checkpoint: z.object({ size: count, root: hex }),
 });
 
+const openPlace = z.object({ role: text, people: z.array(text) });
+const proposalState = z.enum(['open', 'in-force', 'dead']);
+const policySigned = z.object({ digest, version: count, logIndex: count, state: proposalState, signers: z.array(text), open: z.array(openPlace), by: text });
+
 /** By command, its words joined with a dash. `error` is what every command prints where it fails. */
 export const outputs = {
   error: z.object({ error: z.object({ code: z.enum(Object.keys(errorCodes) as (keyof typeof errorCodes)[]), message: text, fix: text.nullable(), context: z.record(text, z.unknown()) }) }),
@@ -194,7 +198,7 @@ export const outputs = {
   audit: z.union([
     z.object({
       origin: text, entries: count, checkpoints: count, root: hex.nullable(), statements: count, verdicts: count, revisions: count, blobs: count, bytes: count, manifests: count, journal: count, milliseconds: count,
-      findings: z.array(z.object({ what: text, fix: text })),
+      findings: z.array(z.object({ what: text, fix: text, reason: text.optional() })),
     }),
     capsuleWritten,
   ]).meta({ description: 'Of everything; with --capsule, what was written' }),
@@ -202,6 +206,25 @@ export const outputs = {
   backup: z.object({ file: text, bytes: count, files: count, kind: z.literal('cairn-backup'), version: z.literal(1), cairn: text, origin: text, home: text, journal: count, ...backupPoint }),
   restore: z.object({ home: text, files: count, created: text, log: z.object({ entries: count, root: hex.nullable() }), data: z.boolean(), unpacked: count }),
   gc,
+  'policy-show': z.object({ version: count, digest, logIndex: count, policy: z.record(text, z.unknown()) }),
+  'policy-list': z.object({
+    versions: z.array(z.object({ version: count, digest, logIndex: count })),
+    proposals: z.array(z.object({
+      digest, version: count, logIndex: count, state: proposalState, signatures: z.array(z.object({ by: text.nullable(), logIndex: count, complaint: text.nullable() })), open: z.array(openPlace),
+    })),
+  }),
+  'policy-check': z.object({ digest, version: count, compared: z.boolean(), problems: z.array(z.object({ level: z.enum(['error', 'warning']), where: text, text, fix: text })) }),
+  'policy-test': z.object({ cases: z.array(z.object({ name: text, ok: z.boolean(), verdict: z.enum(['admitted', 'refused', 'undecided']), problems: z.array(text) })) }),
+  'policy-propose': policySigned,
+  'policy-sign': policySigned,
+  'policy-replay': z.object({
+    decisions: count,
+    changed: z.array(z.object({
+      envelope: digest, logIndex: count, time: seconds, application: text, environment: text, revision: count, release: digest, was: z.enum(['admitted', 'refused']), would: z.enum(['admitted', 'refused', 'undecided']),
+      rules: z.array(z.object({ rule: text, was: z.enum(['passed', 'failed']).nullable(), would: z.enum(['passed', 'failed']).nullable(), found: text.nullable() })),
+    })),
+    lost: z.array(z.object({ envelope: digest, logIndex: count, why: text })), byRule: z.array(z.object({ rule: text, refuses: count, admits: count })), milliseconds: count,
+  }),
   'ledger-rebuild': z.object({ counted: count, same: z.boolean() }),
   'ledger-evidence': z.object({
     evidence: z.array(z.object({

@@ -15,6 +15,8 @@ interface Walk {
   readonly sizes: Sizes;
   /** Facts that are read. */
   readonly facts: Set<FactName>;
+  /** Fields of records that are read, wherever they are. */
+  readonly fields: Set<string>;
   nodes: number;
 }
 
@@ -28,15 +30,15 @@ interface Scope {
 export const gathered = '@result';
 
 /** @throws CairnError `invalid-policy` where it does not type, is too large, or can cost too much with facts of such sizes */
-export function analyse(expression: Expr, sizes: Sizes): Analysis & { readonly facts: ReadonlySet<FactName> } {
-  const walk: Walk = { sizes, facts: new Set(), nodes: 0 };
+export function analyse(expression: Expr, sizes: Sizes): Analysis & Pick<Walk, 'facts' | 'fields'> {
+  const walk: Walk = { sizes, facts: new Set(), fields: new Set(), nodes: 0 };
   const found = visit(walk, expression, undefined, 0, 0);
   if (found.steps > celLimits.steps) {
     const loop = [...walk.facts].map((name) => [name, sizes.counts[name] ?? 0] as const).toSorted((a, b) => b[1] - a[1])[0];
     throw refuseExpression('expression-loops', `the expression can take ${inWords(found.steps)} steps${loop === undefined || loop[1] === 0 ? '' : ` with ${loop[1]} ${loop[0]}`}, more than the ${inWords(celLimits.steps)} allowed`, 'Loop over the smaller list, and not within a loop over a long one');
   }
   if (found.bytes > celLimits.bytes) throw refuseExpression('expression-allocates', `the expression can make ${inWords(found.bytes)} bytes of lists and texts, more than the ${inWords(celLimits.bytes)} allowed`, 'Use exists, all or filter with a test instead of making lists and texts in a loop');
-  return { ...found, facts: walk.facts };
+  return { ...found, facts: walk.facts, fields: walk.fields };
 }
 
 function visit(walk: Walk, expression: Expr, scope: Scope | undefined, depth: number, loops: number): Analysis {
@@ -51,6 +53,7 @@ function visit(walk: Walk, expression: Expr, scope: Scope | undefined, depth: nu
       return { type: variable(walk, exprKind.value.name, scope), steps: 1, bytes: 0 };
     case 'selectExpr': {
       const operand = go(exprKind.value.operand);
+      walk.fields.add(exprKind.value.field);
       const type = fieldOf(operand.type, exprKind.value.field);
       return { ...operand, type: exprKind.value.testOnly ? { kind: 'bool' } : type, steps: operand.steps + 1 };
     }

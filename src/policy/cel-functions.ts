@@ -96,7 +96,7 @@ function operator(name: string, a: Type, b: Type | undefined, c: Type | undefine
     }
     case '_==_':
     case '_!=_':
-      return b !== undefined && a.kind !== 'record' && ((number(a) && number(b)) || joined(a, b) !== undefined) ? { type: bool, steps: scanned(a) + scanned(b), bytes: 0 } : undefined;
+      return b !== undefined && !holdsRecord(a) && ((number(a) && number(b)) || joined(a, b) !== undefined) ? { type: bool, steps: scanned(a) + scanned(b), bytes: 0 } : undefined;
     case '_<_':
     case '_<=_':
     case '_>_':
@@ -126,12 +126,17 @@ function operator(name: string, a: Type, b: Type | undefined, c: Type | undefine
       return number(a) ? cheap(a) : undefined;
     case '@in':
       if (b?.kind === 'map') return a.kind === 'string' ? { type: bool, steps: 2, bytes: 0 } : undefined;
-      return b?.kind === 'list' && joined(a, b.of) !== undefined ? { type: bool, steps: scanned(b) + scanned(a), bytes: 0 } : undefined;
+      return b?.kind === 'list' && !holdsRecord(a) && joined(a, b.of) !== undefined ? { type: bool, steps: scanned(b) + scanned(a), bytes: 0 } : undefined;
     case '_[_]':
       return (a.kind === 'list' && b?.kind === 'int') || (a.kind === 'map' && b?.kind === 'string') ? cheap(a.of) : undefined;
     default:
       return undefined;
   }
+}
+
+/** Of records only the fields that an expression names are there: they cannot be compared as wholes. */
+function holdsRecord(type: Type): boolean {
+  return type.kind === 'record' || ((type.kind === 'list' || type.kind === 'map') && holdsRecord(type.of));
 }
 
 function unknown(name: string): never {

@@ -20,7 +20,7 @@ export const celLimits = {
   pattern: 256,
   repeats: 1000,
   /** By the clock, in milliseconds, whatever was computed before: a defect of ours must not hang the server either. */
-  patienceMs: 2000,
+  patienceMs: 10_000,
 } as const;
 
 export type CelReason =

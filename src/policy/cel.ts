@@ -19,6 +19,8 @@ export interface Compiled {
   /** What it can cost with facts of these sizes. @throws CairnError `invalid-policy` over the limits */
   cost(sizes: Sizes): Analysis;
   readonly facts: readonly FactName[];
+  /** Fields that it reads of records. */
+  readonly fields: ReadonlySet<string>;
 }
 
 /** A value, or why there is none. */
@@ -50,10 +52,10 @@ function compileNew(source: string): Compiled {
   }
   if (expression === undefined) throw refuseExpression('expression-malformed', 'the expression is empty', 'See cel.dev for the language');
   gatherInPlace(expression);
-  const { facts, type } = analyse(expression, { counts: {}, text: 1 });
+  const { facts, fields, type } = analyse(expression, { counts: {}, text: 1 });
   if (type.kind !== 'bool') throw refuseExpression('expression-type', `the expression gives ${type.kind}, not bool`, 'Compare it with something');
   const whole = expression;
-  return { source, expression, facts: [...facts], cost: (actual) => analyse(whole, actual) };
+  return { source, expression, facts: [...facts], fields, cost: (actual) => analyse(whole, actual) };
 }
 
 /** Has `map` and `filter` put each element behind those gathered before: they write `@result + [x]`, which copies or chains at each. */
@@ -179,13 +181,22 @@ function planned(expression: Expr): (bindings: Bindings) => Outcome {
 const script = new Script('work()');
 const room: { work: () => unknown } = createContext({ work: () => undefined }) as never;
 
-/** A time-out is no verdict: what was computed to be bounded and is not is a defect of ours. @throws CairnError `internal` */
+let watched = false;
+
+/**
+ * A time-out is no verdict: what was computed to be bounded and is not is a defect of ours. Who watches has a thread, which takes longer to
+ * begin than most expressions take: one watch goes around as much as can be, and within it there is no other. @throws CairnError `internal`
+ */
 export function withinPatience<T>(work: () => T, milliseconds: number = celLimits.patienceMs): T {
+  if (watched) return work();
+  watched = true;
   try {
     room.work = work;
     return script.runInContext(room, { timeout: milliseconds }) as T;
   } catch (cause) {
     if (cause instanceof CairnError) throw cause;
     throw new CairnError('internal', `an expression of the policy could not be evaluated: ${cause instanceof Error ? cause.message : 'unknown'}`, { cause, fix: 'cairn policy check FILE; nothing was decided, ask again' });
+  } finally {
+    watched = false;
   }
 }

@@ -104,6 +104,16 @@ export class PolicyChain {
     return this.versions.findLast((one) => one.logIndex < logIndex);
   }
 
+  /**
+   * A rollback is decided before it switches and logged behind that: the version right before the one in force is accepted for it.
+   * @throws CairnError `verification-failed` where another policy was in force at the verdict's place in the log
+   */
+  requirePinned(pinned: Digest, logIndex: number, direction: 'promote' | 'rollback'): void {
+    const inForce = this.versions.filter((one) => one.logIndex < logIndex);
+    if (inForce.slice(direction === 'rollback' ? -2 : -1).some(({ digest }) => digest === pinned)) return;
+    throw verificationFailed('stale-policy', `the verdict at log entry ${logIndex} was decided by a policy that was not in force there`, { fix: 'Do not rely on it: cairn promote decides anew; cairn audit tells what else is wrong' });
+  }
+
   /** What is signed so far of a version that is not in force. */
   missing(digest: Digest, revokedKeys: RevokedKeys): readonly OpenPlace[] {
     const before = this.versions.at(-1);
@@ -114,14 +124,8 @@ export class PolicyChain {
 const genesisFix = 'Do not promote; compare cairn.trust.json with its history: git log -p cairn.trust.json';
 
 /** A server that swaps the first policy could give every role to itself. */
-export function requireGenesis(digest: Digest, trusted: Digest): void {
+function requireGenesis(digest: Digest, trusted: Digest): void {
   if (digest !== trusted) throw verificationFailed('genesis-policy', 'the first policy of the log is not the one in cairn.trust.json', { fix: genesisFix });
-}
-
-/** @throws CairnError `verification-failed` where another policy was in force at the verdict's place in the log */
-export function requirePinned(pinned: Digest, logIndex: number, inForce: PolicyVersion | undefined): void {
-  if (inForce?.digest === pinned) return;
-  throw verificationFailed('stale-policy', `the verdict at log entry ${logIndex} was decided by a policy that was not in force there`, { fix: 'Do not rely on it: cairn promote decides anew; cairn audit tells what else is wrong' });
 }
 
 export function placesText(open: readonly OpenPlace[]): string {

@@ -2,6 +2,7 @@ import type { RuleResult } from '#attest';
 import type { Digest } from '#core';
 import type { Evidence, Question } from './evidence.ts';
 import { judgeDebts, judgeIncidents, judgeQuarantine, judgeRevocation, judgeSchema } from './always.ts';
+import { withinPatience } from './cel.ts';
 import { glass, judgeBreakGlass } from './break-glass.ts';
 import { judgeFreezes } from './freezes.ts';
 import { judgeCel } from './judge-cel.ts';
@@ -37,7 +38,7 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
   const weighed: Weighed[] = [
     ...firm(forward ? [judgeQuarantine(evidence, question), ...judgeIncidents(evidence), ...judgeDebts(evidence, question)] : []),
     ...firm([...judgeRevocation(evidence), ...judgePackages(evidence)]),
-    ...rules.map((rule) => ({ judged: judge(bench, rule), firm: rule.kind === 'witnessed' })),
+    ...judgeAll(bench, rules),
     ...(forward ? judgeFreezes(bench, freezes) : []).map((one) => ({ judged: one, firm: false })),
     ...firm(judgeSchema(evidence, question)),
   ];
@@ -49,6 +50,12 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
     evidence: [...new Set(judged.flatMap(({ evidence: used }) => used))],
     validUntil: earliest(judged, question.time),
   };
+}
+
+/** One watch over all expressions: its thread takes longer to begin than most of them take. */
+function judgeAll(bench: Bench, rules: readonly Rule[]): Weighed[] {
+  const all = () => rules.map((rule) => ({ judged: judge(bench, rule), firm: rule.kind === 'witnessed' }));
+  return rules.some(({ kind }) => kind === 'cel') ? withinPatience(all) : all();
 }
 
 interface Weighed {

@@ -61,15 +61,21 @@ export const factTexts: Readonly<Record<FactName, string>> = {
   witnessed: 'the newest checkpoint that witnesses of the policy cosigned: its size, who, and whether it covers every statement that is weighed',
 };
 
-/** Facts as CEL takes them, and how large they are; each computed when it is first asked for. */
-export function celFacts(names: readonly FactName[], facts: FactsByName): { readonly values: Readonly<Record<string, CelInput>>; readonly sizes: Sizes } {
+/** Facts as CEL takes them, and how large they are. Of records only `fields`, where they are given: an expression reads few of them. */
+export function celFacts(names: readonly FactName[], facts: FactsByName, only?: ReadonlySet<string>): { readonly values: Readonly<Record<string, CelInput>>; readonly sizes: Sizes } {
   const counts: Record<string, number> = {};
-  const measure = { counts, text: 0 };
+  const measure: Measure = { counts, text: 0, only };
   const values = Object.fromEntries(names.map((name) => [name, convert(factSpecs[name], facts[name], name, measure)]));
   return { values, sizes: measure };
 }
 
-function convert(spec: Spec, value: unknown, path: string, measure: { counts: Record<string, number>; text: number }): CelInput {
+interface Measure {
+  readonly counts: Record<string, number>;
+  text: number;
+  readonly only: ReadonlySet<string> | undefined;
+}
+
+function convert(spec: Spec, value: unknown, path: string, measure: Measure): CelInput {
   switch (spec.kind) {
     case 'bool':
     case 'double':
@@ -98,8 +104,12 @@ function convert(spec: Spec, value: unknown, path: string, measure: { counts: Re
     }
     case 'record': {
       const given = value as Readonly<Record<string, unknown>>;
-      const fields = Object.entries(spec.fields).filter(([name, { kind }]) => kind !== 'optional' || given[name] !== undefined);
-      return celMap(new Map(fields.map(([name, of]) => [name, convert(of, given[name], `${path}.${name}`, measure)])));
+      const fields = new Map<string, CelInput>();
+      for (const [name, of] of Object.entries(spec.fields)) {
+        if (measure.only?.has(name) === false || (of.kind === 'optional' && given[name] === undefined)) continue;
+        fields.set(name, convert(of, given[name], `${path}.${name}`, measure));
+      }
+      return celMap(fields);
     }
     default:
       return spec satisfies never;

@@ -1,5 +1,6 @@
 // policy: who may do what and what an environment asks for; decide() is pure.
-export { countSignatures, isNext, placesText, PolicyChain, readPolicyStatement, requireGenesis, requirePinned, staleProposal, type PolicySignature, type PolicyVersion } from './chain.ts';
+export { countSignatures, isNext, placesText, PolicyChain, readPolicyStatement, staleProposal, type PolicySignature, type PolicyVersion } from './chain.ts';
+export { withinPatience } from './cel.ts';
 export { checkPolicy, requireSound, type PolicyProblem } from './check.ts';
 export { decide, type Decision } from './decide.ts';
 export type { BilledPackage, Evidence, EvidenceSigner, EvidenceStatement, Question, Says, Severity, Vulnerability } from './evidence.ts';

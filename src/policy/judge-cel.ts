@@ -33,7 +33,8 @@ export function judgeCel(bench: Bench, rule: CelRule): Judged {
 
 function judged(bench: Bench, rule: CelRule): Judged {
   const compiled = compile(rule.expression);
-  const { values, sizes } = celFacts(compiled.facts, factValues(bench));
+  const facts = factValues(bench);
+  const { values, sizes } = celFacts(compiled.facts, facts, compiled.fields);
   compiled.cost(sizes);
   const outcome = evaluate(compiled.expression, values);
   const kinds = new Set(compiled.facts.flatMap((name) => sources[name] ?? []));
@@ -42,7 +43,7 @@ function judged(bench: Bench, rule: CelRule): Judged {
   if ('value' in outcome && outcome.value === true) return pass(rule.name, 'holds', rule, used, until);
   const found = 'error' in outcome ? `has no answer: ${outcome.error}` : outcome.value === false ? 'does not hold' : `gives ${valueText(outcome.value)}, which is not true`;
   const cause = kinds.size > 0 && used.length === 0 ? 'absent' : 'unmet';
-  return fail(rule.name, found, rule, { nearest: explain(compiled.expression, values), fix: rule.fix ?? fixFor(bench, compiled.facts), cause, evidence: used }, until);
+  return fail(rule.name, found, rule, { nearest: explain(compiled.expression, celFacts(compiled.facts, facts).values), fix: rule.fix ?? fixFor(bench, compiled.facts), cause, evidence: used }, until);
 }
 
 const clocks: ReadonlySet<FactName> = new Set<FactName>(['now', 'calendar', 'age', 'soak']);

@@ -1,17 +1,16 @@
 import { subjectDigests, type Statement } from '#attest';
 import type { Digest } from '#core';
 import type { EvidenceStatement } from '#policy';
-import type { ReleaseDocument } from './document.ts';
-import { componentsOf, partsOf } from './facts.ts';
+import { componentsOf, partsOf, type Made } from './facts.ts';
 import type { Logged } from './ports.ts';
 import { aboutComponents, aboutEither, aboutRelease, saysOf } from './says.ts';
 
 /** Whether the gate weighs a statement where it decides about the release: by its type and what it is about. Who checks a decision asks the same. */
-export function isWeighed(statement: Statement, release: Digest, document: ReleaseDocument): boolean {
+export function isWeighed(statement: Statement, release: Digest, document: Made): boolean {
   return concerns(statement.predicateType, subjectDigests(statement), release, document);
 }
 
-export function concerns(predicateType: string, subjects: readonly Digest[], release: Digest, document: ReleaseDocument): boolean {
+export function concerns(predicateType: string, subjects: readonly Digest[], release: Digest, document: Made): boolean {
   if (subjects.includes(release) && aboutRelease.includes(predicateType)) return true;
   const components = componentsOf(document);
   if (!subjects.some((one) => components.includes(one))) return false;

@@ -36,12 +36,17 @@ export async function gatherFacts(input: FactsInput): Promise<LoggedFacts> {
   };
 }
 
-export function componentsOf(document: ReleaseDocument): Digest[] {
+/** As much of a release as says which statements are about it. */
+export interface Made {
+  readonly components: readonly { readonly digest: Digest; readonly platforms: readonly { readonly digest: Digest }[] }[];
+}
+
+export function componentsOf(document: Made): Digest[] {
   return [...new Set(document.components.map(({ digest }) => digest))];
 }
 
 /** Every digest that is the release or a part of it that others may have signed. */
-export function partsOf(release: Digest, document: ReleaseDocument): Set<Digest> {
+export function partsOf(release: Digest, document: Made): Set<Digest> {
   return new Set([release, ...document.components.flatMap(({ digest, platforms }) => [digest, ...platforms.map((one) => one.digest)])]);
 }
 

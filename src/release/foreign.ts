@@ -1,9 +1,8 @@
 import { parsePredicate, predicateTypes, subjectDigests, type PredicateOf, type Statement } from '#attest';
 import { verificationFailed, type Digest } from '#core';
 import type { EvidenceSigner, EvidenceStatement, Says } from '#policy';
-import type { ReleaseDocument } from './document.ts';
 import { concerns } from './evidence.ts';
-import { partsOf } from './facts.ts';
+import { partsOf, type Made } from './facts.ts';
 import type { Logged } from './ports.ts';
 import { saysOf } from './says.ts';
 
@@ -50,7 +49,7 @@ export function weighForeign(logged: Pick<Logged, 'digest' | 'statement' | 'logI
 }
 
 /** The outer statement is the server's word, which counts for nothing: the signature inside must be about the release, and nothing beside it. */
-export function isOfRelease({ predicateType, subjects, says }: EvidenceStatement, release: Digest, document: ReleaseDocument): boolean {
+export function isOfRelease({ predicateType, subjects, says }: EvidenceStatement, release: Digest, document: Made): boolean {
   const parts = partsOf(release, document);
   if (says.kind === 'signature') return subjects.every((one) => parts.has(one));
   return concerns(predicateType === spdxOfCosign ? predicateTypes.spdx : predicateType, subjects, release, document);

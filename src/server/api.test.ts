@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fixedClock } from '#core';
 import type { LedgerReader, OpenLedger } from '#ledger';
 import type { Delivery, Registry } from '#release';
 import { api } from './api.ts';
@@ -7,7 +8,7 @@ import type { LogTrust } from './log-trust.ts';
 import type { SecretStore } from './secrets.ts';
 
 const never = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`${String(name)} was reached`)) });
-const options: Parameters<typeof api>[0] = { ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, collector: never as never, reader: never as LedgerReader, runner: never as never, metrics: async () => 'up 1\n', collectGarbage: never as never, token: 'right', logTrust: never as LogTrust, info: { version: '0', origin: 'log', environments: [] } };
+const options: Parameters<typeof api>[0] = { ledger: never as OpenLedger, delivery: never as Delivery, registry: never as Registry, secrets: never as SecretStore, collector: never as never, reader: never as LedgerReader, clock: fixedClock('2026-01-01T00:00:00Z'), runner: never as never, metrics: async () => 'up 1\n', collectGarbage: never as never, token: 'right', logTrust: never as LogTrust, info: { version: '0', origin: 'log', environments: [] } };
 const app = api(options);
 const call = (path: string, headers: Record<string, string>, method = 'GET', body?: string) => app.request(path, { method, headers: { host: '127.0.0.1:7070', ...headers }, ...(body !== undefined && { body }) });
 const bearer = { authorization: 'Bearer right' };

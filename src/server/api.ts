@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { Hono, type Context } from 'hono';
 import { z } from 'zod';
 import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope } from '#attest';
-import { asCairnError, CairnError, parseDigest, problemsOf, sha256, type CairnError as Failure } from '#core';
+import { asCairnError, CairnError, parseDigest, problemsOf, sha256, type CairnError as Failure, type Clock } from '#core';
 import type { OpenLedger } from '#ledger';
 import { environmentOf, policyDigest } from '#policy';
 import { saysOf, type Delivery, type Registry, type SignedStatement } from '#release';
@@ -15,6 +15,7 @@ import type { GcAnswer } from './gc.ts';
 import type { LogTrust } from './log-trust.ts';
 import { proofOf } from './log-proof.ts';
 import type { PublicLogOptions } from './public-log.ts';
+import { policyRoutes } from './policies.ts';
 import { reads, type ReadOptions } from './reads.ts';
 import type { SecretStore } from './secrets.ts';
 import type { Witnessing } from './witnesses.ts';
@@ -28,6 +29,7 @@ export interface ApiOptions extends Pick<PublicLogOptions, 'published'> {
   readonly token: string;
   readonly logTrust: LogTrust;
   readonly info: Omit<Info, 'checkpoint' | 'policy'>;
+  readonly clock: Clock;
   readonly reader: ReadOptions['reader'];
   readonly runner: ReadOptions['runner'];
   /** Absent: the log has no witnesses. */
@@ -76,6 +78,7 @@ export function api(options: ApiOptions): Hono {
 
   reads(app, options);
   foreignRoutes(app, options, bodyOf);
+  policyRoutes(app, { ledger, environments: options.info.environments.map(({ name: one }) => one), clock: options.clock, readSigned });
   app.get('/api/v1/info', async (context) => {
     const newest = await ledger.checkpoint();
     // With what witnesses said of it: whoever remembers it can show later whom else it was shown to.

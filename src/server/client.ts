@@ -7,6 +7,7 @@ import type { ForeignForm } from '#verify';
 import type { Collected } from './collect.ts';
 import type { ErrorAnswer, Info, MovedAnswer, ProofAnswer, StatementAnswer } from './contract.ts';
 import type { GcAnswer } from './gc.ts';
+import type { PoliciesAnswer, SignedAnswer } from './policies.ts';
 import type { AboutAnswer } from './reads.ts';
 import type { RunnerState } from './status.ts';
 import type { WitnessAnswer } from './witnesses.ts';
@@ -33,6 +34,8 @@ export function apiClient(baseUrl: string, token: string, look: Look = (path, he
   return {
     info: (signal?: AbortSignal) => get<Info>('/api/v1/info', signal),
     policy: () => get<unknown>('/api/v1/policy'),
+    policies: () => get<PoliciesAnswer>('/api/v1/policies'),
+    signPolicy: (signed: SignedStatement) => post<SignedAnswer>('/api/v1/policies', signed),
     timelines: () => get<Timeline[]>('/api/v1/timelines'),
     timeline: (application: string, environment: string) => get<Timeline>(`/api/v1/timelines/${application}/${environment}`),
     findRelease: (application: string, prefix: string) => get<Digest[]>(`/api/v1/releases/${application}/${prefix}`),

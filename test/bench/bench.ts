@@ -3,6 +3,7 @@ import { decide } from './decide.ts';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
 import { log } from './log.ts';
+import { replay } from './replay.ts';
 import { rollback } from './rollback.ts';
 import { trust } from './trust.ts';
 import { verify } from './verify.ts';
@@ -45,10 +46,11 @@ const benchmarks: Readonly<Record<string, Named>> = {
   idle: { run: idle, count: 1000 },
   log: { run: log, count: 5 },
   rollback: { run: rollback, count: 200 },
+  replay: { run: replay, count: 10_000, short: 500 },
   verify: { run: verify, count: 5, short: 1 },
 };
 /** Those of trust, one after another. */
-const trusted = ['verify', 'decide'] as const;
+const trusted = ['verify', 'decide', 'replay'] as const;
 
 function printed({ columns, rows }: Table): string {
   const all = [columns, ...rows];

@@ -1,7 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { definitionJsonSchema } from '#build';
+import { policyJsonSchema } from '#policy';
 
-// Writes the JSON Schema of cairn.yaml anew after a change of the definition: node test/support/write-schema.ts
+// Writes the JSON Schemas of cairn.yaml and of policies anew after a change of what they can say: node test/support/write-schema.ts
 
-await writeFile(join(import.meta.dirname, '../../schemas/cairn.yaml.schema.json'), `${JSON.stringify(definitionJsonSchema(), null, 2)}\n`);
+const folder = join(import.meta.dirname, '../../schemas');
+await writeFile(join(folder, 'cairn.yaml.schema.json'), `${JSON.stringify(definitionJsonSchema(), null, 2)}\n`);
+await writeFile(join(folder, 'policy.schema.json'), `${JSON.stringify(policyJsonSchema(), null, 2)}\n`);
