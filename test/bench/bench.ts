@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { decide } from './decide.ts';
 import { gateway } from './gateway.ts';
 import { idle } from './idle.ts';
+import { logMillion } from './log-million.ts';
 import { log } from './log.ts';
 import { replay } from './replay.ts';
 import { rollback } from './rollback.ts';
@@ -45,6 +46,7 @@ const benchmarks: Readonly<Record<string, Named>> = {
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
   log: { run: log, count: 5 },
+  'log-million': { run: logMillion, count: 1_000_000 },
   rollback: { run: rollback, count: 200 },
   replay: { run: replay, count: 10_000, short: 500 },
   verify: { run: verify, count: 5, short: 1 },

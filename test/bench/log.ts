@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { makeStatement, predicateTypes, signEnvelope, subjectOf } from '#attest';
 import { digestOf, noFaults, sha256, type Clock } from '#core';
 import { readToken } from '#home';
-import { openLedger, type OpenLedger } from '#ledger';
+import { openLedger } from '#ledger';
 import { hashedRekord } from '#log';
 import { generateSigner, spkiOf } from '#sign';
 import { library } from '../support/library.ts';
@@ -21,15 +21,15 @@ const targets = { perSecond: 5_000, p99: 250, single: 10, http: 1_500 };
 const writers = 100;
 const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 
-export interface Measured {
+interface Measured {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
 }
 
-export function emptyLog(path: string): Promise<OpenLedger> {
+export async function emptyLog(path: string) {
   const keys = { origin: 'log.example.com', log: generateSigner('ed25519'), time: generateSigner('ed25519') };
-  return openLedger({ path, keys, record: generateSigner('ecdsa'), clock, faults: noFaults });
+  return { ledger: await openLedger({ path, keys, record: generateSigner('ecdsa'), clock, faults: noFaults }), keys };
 }
 
 const person = generateSigner('ecdsa');
@@ -42,7 +42,7 @@ export function anEntry() {
   return { body: hashedRekord(sha256(`entry ${made++}`).toString('base64'), content, { publicKey: key }), key };
 }
 
-function aStatement() {
+export function aStatement() {
   const statement = { predicateType: predicateTypes.notes, subject: [subjectOf('shop', digestOf(`statement ${made++}`))], predicate: { since: null, commits: [] } };
   return { envelope: signEnvelope(makeStatement(statement), person), key };
 }
@@ -68,7 +68,7 @@ async function write<T>(things: readonly T[], at: number, one: (thing: T) => Pro
 const several = <T>(count: number, one: () => T): T[] => Array.from({ length: count }, one);
 
 async function inProcess(folder: string): Promise<Record<string, Measured>> {
-  const ledger = await emptyLog(join(folder, 'ledger.sqlite'));
+  const { ledger } = await emptyLog(join(folder, 'ledger.sqlite'));
   try {
     return {
       entries: await write(several(20_000, anEntry), writers, (one) => ledger.log(one)),
