@@ -5,4 +5,4 @@ export { claims, foreignDigest, readForeign, type ForeignForm, type ForeignSaid 
 export { requireIdentity, requirePredicate, requireSubject } from './requirements.ts';
 export { seedRoot } from './seed-root.ts';
 export { parseSigstoreRoot, parseSigstoreRoots, type SigstoreRoot } from './sigstore-root.ts';
-export { currentTrust, keySince, trustVersions, withLogKey, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';
+export { currentTrust, withLogKey, parseTrustFile, requireChain, trustBody, trustDigest, verifierOf, type Trust, type TrustFile } from './trust.ts';

@@ -52,11 +52,6 @@ export function parseTrustFile(bytes: Uint8Array): TrustFile {
   return { genesis: trustBody(parsed.data.genesis), rotations };
 }
 
-/** Every version, oldest first. @throws CairnError `verification-failed` */
-export function trustVersions(trustFile: TrustFile): readonly Trust[] {
-  return walk(trustFile);
-}
-
 /** Walks the chain of rotations; the last version is the one in force. @throws CairnError `verification-failed` */
 export function currentTrust(trustFile: TrustFile): Trust {
   return walk(trustFile).at(-1) ?? trustFile.genesis;
@@ -112,16 +107,17 @@ function retires(before: Trust, next: Trust): boolean {
   const last = next.keys.log === before.keys.log ? undefined : all.pop();
   if (canonicalJson(all).compare(canonicalJson(known)) !== 0) return false;
   if (next.keys.log === before.keys.log) return true;
-  return last !== undefined && last.log === before.keys.log && last.size > (known.at(-1)?.size ?? 0) && last.since === keySince(before) && Date.parse(last.until) > Date.parse(last.since) && !all.some(({ log }) => log === next.keys.log);
+  return last !== undefined && last.log === before.keys.log && last.size > (known.at(-1)?.size ?? 0) && last.since === keySince(before) && Date.parse(last.until) >= Date.parse(last.since) && !all.some(({ log }) => log === next.keys.log);
 }
 
 /** From when on the log's key of this version is its key. */
-export function keySince(trust: Trust): string {
+function keySince(trust: Trust): string {
   return trust.former?.at(-1)?.until ?? trust.since;
 }
 
-/** The next version, in which the log has another key; the one before it speaks for the first `size` entries. `time`: RFC 3339. */
+/** The next version, in which the log has another key; the one before it speaks for the first `size` entries. `time`: RFC 3339; a clock that is behind ends nothing before it began. */
 export function withLogKey(trust: Trust, log: string, size: number, time: string): Trust {
-  const retired = { log: trust.keys.log, size, since: keySince(trust), until: time };
+  const since = keySince(trust);
+  const retired = { log: trust.keys.log, size, since, until: Date.parse(time) < Date.parse(since) ? since : time };
   return trustBody({ ...trust, version: trust.version + 1, keys: { ...trust.keys, log }, former: [...(trust.former ?? []), retired] });
 }
