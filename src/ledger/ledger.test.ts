@@ -8,10 +8,10 @@ import { bundleFromJSON } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { createPublicKey } from 'node:crypto';
-import { envelopeDigest, makeStatement, predicateTypes, provenance, signEnvelope, subjectOf, verificationSummary, type Request, type Statement } from '#attest';
+import { envelopeDigest, makeStatement, pae, payloadOf, predicateTypes, provenance, signEnvelope, subjectOf, verificationSummary, type Request, type Statement } from '#attest';
 import { digestOf, fixedClock, noFaults, type Digest } from '#core';
 import { openLedger, openReader, type OpenLedger } from '#ledger';
-import { trustedRoot } from '#log';
+import { entryBody, trustedRoot } from '#log';
 import { contentHash, type SignedStatement } from '#release';
 import { generateSigner, keyHint, publicKeyPem, spkiOf, type Signer } from '#sign';
 import { verifyBundle } from '#verify';
@@ -216,6 +216,20 @@ for (const [what, sql] of [
     await reader.close();
   });
 }
+
+test('an ingest that names another envelope than the one that its leaf was made of stops the rebuild', async (t) => {
+  const { path, ledger } = await ledgerAt(t);
+  await history(ledger);
+  const size = (await ledger.checkpoint())?.size ?? 0;
+  const { envelope, key } = signed({ predicateType: predicateTypes.ingest, subject: [subjectOf('envelope 0', digestOf('another'))], predicate: { entries: [{ logIndex: 0, envelope: digestOf('another') }] } });
+  const body = entryBody(pae(envelope.payloadType, payloadOf(envelope)), envelope.signatures[0].sig, Buffer.from(key, 'base64'));
+  const database = new DatabaseSync(path);
+  database.prepare('insert into leaves values (?, ?)').run(size, body);
+  database.prepare('insert into envelopes (digest, idx, key, body) values (?, ?, ?, ?)').run(envelopeDigest(envelope), size, key, JSON.stringify(envelope));
+  database.prepare('insert into checkpoints select ?, note from checkpoints where size = ?').run(size + 1, size);
+  database.close();
+  await assert.rejects(ledger.rebuild(), { code: 'storage', message: /log entry 0 is not the envelope that the ingest at \d+ names/ });
+});
 
 test('an ingest that another key than the record key signed counts for nothing', async (t) => {
   const { path, ledger } = await ledgerAt(t);

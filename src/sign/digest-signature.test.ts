@@ -74,6 +74,7 @@ test('what is no signature, no digest or no P-256 key is refused, never thrown a
   for (const bad of [Buffer.alloc(0), Buffer.from([0x30]), Buffer.concat([signature, Buffer.from([0])]), der(Buffer.from([0]), Buffer.from([1])), der(Buffer.from([1]), Buffer.from([0])), der(padded, padded), Buffer.alloc(200, 0x30)])
     assert.equal(verifyDigest(digest, bad, spki), false);
   assert.equal(verifyDigest(digest.subarray(1), signature, spki), false);
+  assert.equal(verifyDigest(Buffer.concat([Buffer.alloc(1), digest]), signature, spki), false, 'the same number, not the same digest');
   assert.equal(verifyDigest(digest, signature, spkiOf(generateSigner('ed25519').publicKey)), false);
   assert.equal(verifyDigest(digest, signature, Buffer.concat([spki.subarray(0, 27), Buffer.alloc(64, 1)])), false, 'a point off the curve');
   const other = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });

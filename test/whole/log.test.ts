@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readCheckpoint, tilePath } from '#log';
+import { sha256 } from '#core';
+import { loadServerKeys } from '#home';
+import { formatCheckpoint, readCheckpoint, tilePath } from '#log';
 import { verifierOf, parseTrustFile, currentTrust } from '#verify';
 import { library } from '../support/library.ts';
 
@@ -50,7 +52,13 @@ test('an export is gone on with: what is there stays as it is, and only what is 
   assert.equal(checkpoint.size, second.size);
   const served = await fetch(`${shop.url}/${tilePath('entries', 0, second.size)}`);
   assert.deepEqual(await readFile(join(folder, tilePath('entries', 0, second.size))), Buffer.from(await served.arrayBuffer()));
-  // One of another log, or of a longer history, is left as it is.
+  // One of another history, which this log's key has signed too, is left as it is.
+  const keys = await loadServerKeys(shop.home.paths.keys, ['staging', 'production']);
+  for (const size of [second.size - 1, second.size + 100]) {
+    await writeFile(join(folder, 'checkpoint'), formatCheckpoint({ origin: shop.log.origin, log: keys.log, time: keys.time }, size, sha256('another tree'), checkpoint.time));
+    await shop.fails(6, 'conflict', 'ledger', 'export', folder);
+  }
+  await writeFile(join(folder, 'checkpoint'), checkpoint.note);
   await writeFile(join(folder, 'checkpoint'), (await readFile(join(folder, 'checkpoint'), 'utf8')).replace('\n', '\n9'));
   const before = await readdir(folder, { recursive: true });
   await shop.fails(4, 'verification-failed', 'ledger', 'export', folder);
