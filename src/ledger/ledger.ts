@@ -71,7 +71,7 @@ export interface OpenLedger extends Ledger, PolicyReads {
 }
 
 /** A window on the log: everything about it that may be known to anybody. */
-export interface Published {
+interface Published {
   readonly size: number;
   readonly note: string;
 }

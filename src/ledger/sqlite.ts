@@ -5,7 +5,7 @@ import type { Faults } from '#core';
 import { named } from './trouble.ts';
 
 /** A statement that is prepared once and run on every write: what kysely would build anew each time. */
-export interface Prepared {
+interface Prepared {
   run(...values: SQLInputValue[]): void;
   get(...values: SQLInputValue[]): Record<string, SQLOutputValue> | undefined;
   all(...values: SQLInputValue[]): Record<string, SQLOutputValue>[];

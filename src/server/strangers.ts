@@ -10,7 +10,7 @@ export const dayShare = 100_000;
 /** Requests of one second, also those that are refused: each costs a signature check. */
 export const mostPerSecond = 4_000;
 /** Entries that wait for the disk at one time. */
-export const mostWaiting = 512;
+const mostWaiting = 512;
 
 const day = 86_400_000;
 
