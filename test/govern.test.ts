@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePredicate, predicateTypes, subjectOf, type RuleResult } from '#attest';
 import { CairnError, type Digest } from '#core';
+import { policyDigest, type Policy } from '#policy';
+import { delivery } from '#release';
 import { application, governed, governedPolicy, keyOf, nonce, revocation, signedBy, type World } from './support/governed.ts';
 
 /** The failure that a promise must end in, by its code, and the rules that it names. */
@@ -263,4 +265,56 @@ test('rebuilding the index gives the same revocations, debts and incidents', asy
   await world.revoke('sue', { key: keyOf('rex'), after: 3 });
   await world.revoke('sue', { purl: 'pkg:npm/left-pad' });
   assert.equal((await world.ledger.rebuild()).same, true);
+});
+
+test('what was revoked is in no plan of the runner from that moment on', async (t) => {
+  const world = await governed(t);
+  const [one, two, three] = [await world.release('one'), await world.release('two'), await world.release('three')];
+  for (const release of [one, two, three]) await world.promote(release, 'production');
+  await world.moves.preflight();
+  assert.deepEqual(world.plans.get('production'), [two, one]);
+  await world.revoke('sue', { release: two });
+  assert.deepEqual(world.plans.get('production'), [one]);
+  await world.revoke('sue', { key: keyOf('ada') });
+  assert.deepEqual(world.plans.get('production'), []);
+});
+
+test('the key of who tested was revoked: that stops a rollback only where the rule that rests on it does', async (t) => {
+  for (const blocksRollback of [false, true]) {
+    const world = await governed(t, governedPolicy({ rules: [{ kind: 'provenance', role: 'builder', blocksRollback: true }, { kind: 'tests', role: 'developer', blocksRollback }] }));
+    const [one, two] = [await world.release('one', { tests: false }), await world.release('two', { tests: false })];
+    for (const release of [one, two]) {
+      await world.say('bob', { predicateType: predicateTypes.tests, subject: [subjectOf(application, release)], predicate: { result: 'PASSED', configuration: [{ name: release }] } });
+      await world.promote(release, 'production');
+    }
+    const touched = await world.revoke('sue', { key: keyOf('bob') });
+    assert.deepEqual(touched.map(({ revision, back }) => [revision, back?.release]), [[2, blocksRollback ? undefined : one]]);
+    if (blocksRollback) assert.ok((await refused(world.rollback('production'))).failed('tests'));
+    else assert.deepEqual((await world.rollback('production')).debts.map(({ rule }) => rule), ['tests']);
+  }
+});
+
+test('a policy that came into force while a promotion was decided is the one that it is decided by', async (t) => {
+  const policy = governedPolicy();
+  const world = await governed(t, policy);
+  const one = await world.release('one', { tests: false });
+  const next: Policy = { ...policy, version: 2, previous: policyDigest(policy), environments: policy.environments.map((place) => ({ ...place, rules: place.rules.filter(({ kind }) => kind === 'provenance') })) };
+  const { commit } = world.ledger;
+  let decided = 0;
+  const racing = delivery({
+    ...world.options,
+    ledger: {
+      ...world.ledger,
+      commit: async (statements, expect) => {
+        // Between the decision and its commit, the quorum of the policy before it is complete.
+        if (expect !== undefined && decided++ === 0) for (const name of ['ada', 'bob', 'sue']) await world.say(name, { predicateType: predicateTypes.policy, subject: [subjectOf('policy', policyDigest(next))], predicate: next });
+        return commit(statements, expect);
+      },
+    },
+  });
+  const request = { action: 'promote' as const, application, environment: 'production', by: 'ada', nonce: nonce(), head: 0, configuration: {}, secrets: {}, restores: null, reason: null };
+  const moved = await racing.promote(signedBy('ada', { predicateType: predicateTypes.request, subject: [subjectOf(application, one)], predicate: request }));
+  const verdict = await world.ledger.verdictOf(moved.operation);
+  assert.ok(verdict);
+  assert.equal(`sha256:${parsePredicate('verdict', verdict.statement).policy.digest.sha256}`, policyDigest(next));
 });

@@ -58,6 +58,7 @@ async function settled({ system }: Context, session: Session, moved: MovedAnswer
 function printMoved(context: Context, moved: MovedAnswer, application: string): void {
   const { revision, from, preparedMs, switchedMs } = moved;
   row(context, 'admitted', `verdict ${shortDigest(revision.verdict ?? revision.content)}`, `revision ${revision.number}`);
+  for (const { rule, found, fix } of moved.debts) row(context, 'debt', rule, found, fix ?? '');
   if (preparedMs !== null) row(context, 'prepared', `${moved.healthy} healthy`, moved.warm ? 'was running' : `${Math.round(preparedMs)} ms`);
   const share = revision.share === 100 ? '' : `${revision.share} % of new clients`;
   if (switchedMs !== null) row(context, 'switched', `${from === null ? 'nothing' : shortDigest(from)} -> ${shortDigest(revision.release)}`, `in ${switchedMs.toFixed(1)} ms`, share);

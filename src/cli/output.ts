@@ -59,9 +59,14 @@ export async function run(context: Context, flags: CommonFlags, work: () => Prom
 }
 
 interface Told {
-  readonly rules?: readonly { readonly rule: string; readonly passed: boolean; readonly found: string; readonly nearest: string | null; readonly fix: string | null }[];
+  readonly rules?: readonly { readonly rule: string; readonly passed: boolean; readonly found: string; readonly nearest: string | null; readonly fix: string | null; readonly cause?: string }[];
   readonly lines?: readonly string[];
   readonly findings?: readonly { readonly what: string; readonly fix: string }[];
+}
+
+/** That somebody did not answer is no word against the release: said where it is so. */
+function unanswered(found: string, cause: string | undefined): string {
+  return cause === 'unreachable' || cause === 'throttled' ? `${found} (${cause})` : found;
 }
 
 function printError(context: Context, error: CairnError): void {
@@ -69,7 +74,7 @@ function printError(context: Context, error: CairnError): void {
   err(`error ${error.code}: ${error.message}`);
   const { rules = [], lines = [], findings = [] } = error.context as Told;
   for (const text of lines) err(`  | ${text}`);
-  for (const { rule, passed, found, nearest, fix } of rules) err(line(context, passed ? 'ok' : 'no', [rule, found, ...(passed ? [] : [nearest ?? '', fix ?? ''].filter((one) => one !== ''))]));
+  for (const { rule, passed, found, nearest, fix, cause } of rules) err(line(context, passed ? 'ok' : 'no', [rule, unanswered(found, cause), ...(passed ? [] : [nearest ?? '', fix ?? ''].filter((one) => one !== ''))]));
   for (const { what, fix } of findings) {
     err(line(context, 'no', [what]));
     err(line(context, '', [`mend: ${fix}`]));

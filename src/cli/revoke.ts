@@ -51,7 +51,8 @@ export function signedBy(signer: Signer, statement: Statement) {
 }
 
 function print(context: Context, targets: readonly Target[], running: readonly Touched[]): void {
-  for (const { kind, what } of targets) row(context, 'revoked', kind, what);
+  // A key by its fingerprint, as `cairn key list` shows it.
+  for (const { kind, what } of targets) row(context, 'revoked', kind, kind === 'key' ? digestOf(Buffer.from(what, 'base64')) : what);
   row(context, 'touches', count(running.length, 'running revision'));
   for (const { application, environment, revision, release, what, back, problem, fix } of running) {
     row(context, 'runs', `${application} in ${environment}, revision ${revision}, ${short(release)}`, what);

@@ -64,6 +64,8 @@ export interface World {
   /** An engine of its own over the same ledger. */
   readonly engine: () => { engine: Engine; ways: Ways };
   readonly document: (release: Digest) => Promise<ReleaseDocument>;
+  /** Where the runner was last told that it may return to by itself, by environment. */
+  readonly plans: ReadonlyMap<string, readonly Digest[]>;
   /** A release with provenance, and tests and a bill of materials where they are wanted. */
   release(name: string, evidence?: { tests?: boolean; packages?: readonly string[]; by?: string }): Promise<Digest>;
   say(by: string, statement: Statement): Promise<number>;
@@ -97,8 +99,10 @@ export async function governed(t: Pick<TestContext, 'after'>, policy: Policy = g
   const registry: Registry = { document: (_, release) => document(release), rehash: async () => ({ blobs: 0, bytes: 0 }), unpack: async () => folder, attach: async () => {} };
   const log = { origin: keys.origin, log: keys.log.publicKey, time: keys.time.publicKey };
   const trust = digestOf(spkiOf(log.log));
+  const plans = new Map<string, readonly Digest[]>();
+  const { gateway } = memoryGateway();
   const options: DeliveryOptions = {
-    ledger, registry, gateway: memoryGateway().gateway, secrets: { read: async () => '', latest: async () => ({}) }, signers: { record, admit: () => admit },
+    ledger, registry, gateway: { ...gateway, plan: async ({ environment, ways }) => void plans.set(environment, ways.map(({ release }) => release)) }, secrets: { read: async () => '', latest: async () => ({}) }, signers: { record, admit: () => admit },
     verify: (bundle, key) => verifyBundle(bundle, { log, keys: [key] }), trust: () => trust, foreign: async () => () => { throw new CairnError('internal', 'nothing of others is here'); }, collect: async () => ({ remaining: 0 }), origin: keys.origin, version: '0', platform: 'linux/amd64', clock, faults: noFaults, report: () => {},
   };
   const moves = delivery(options);
@@ -106,7 +110,7 @@ export async function governed(t: Pick<TestContext, 'after'>, policy: Policy = g
 
   const say = async (by: string, statement: Statement) => (await ledger.commit([signedBy(by, statement)]))[0]?.logIndex ?? -1;
   return {
-    ledger, clock, moves, options, document, say,
+    ledger, clock, moves, options, document, say, plans,
     engine: () => {
       const engine = new Engine(options);
       return { engine, ways: new Ways(engine) };
