@@ -59,7 +59,7 @@ test('only those whom the policy names revoke, and each their own key', async (t
   await refused(world.revoke('bob', { release: one }), 'unauthorized');
   await refused(world.revoke('bob', { key: keyOf('ada') }), 'unauthorized');
   await world.revoke('bob', { key: keyOf('bob') });
-  await refused(world.moves.revoke(signedBy('rex', revocation('sue', { release: one }))), 'unauthorized');
+  await refused(world.moves.revoke(signedBy('sue', revocation('rex', { release: one }))), 'unauthorized');
   await refused(world.revoke('sue', { key: keyOf('ada'), after: 1_000_000 }), 'usage');
   await refused(world.revoke('sue', { key: 'AAAA' }), 'malformed-document');
   await refused(world.revoke('sue', { purl: 'left-pad' }), 'malformed-document');
@@ -232,6 +232,16 @@ test('an envelope that somebody edited is an incident too, though its decision w
   assert.equal((await refused(world.promote(one, 'staging'), 'incident')).error.context['discrepancy'], 'verification-failed');
 });
 
+test('an envelope that stands under the name of another is an incident, though it holds by itself', async (t) => {
+  const world = await governed(t);
+  const [one, two] = [await world.release('one'), await world.release('two')];
+  const digestOf = async (release: Digest) => (await world.ledger.about(release, predicateTypes.tests))[0]?.digest;
+  const [own, other] = [await digestOf(one), await digestOf(two)];
+  world.edit(`create temp table swapped as select idx, key, body from envelopes where digest = '${other}'; delete from envelopes where digest = '${other}';
+    update envelopes set (idx, key, body) = (select idx, key, body from swapped) where digest = '${own}'`);
+  assert.equal((await refused(world.promote(one, 'staging'), 'incident')).error.context['reason'], 'envelope-altered');
+});
+
 test('an open incident halts promotions of its release alone, has an owner, and ends with a resolution', async (t) => {
   const world = await governed(t);
   const [one, two] = [await world.release('one'), await world.release('two')];
@@ -292,6 +302,26 @@ test('the key of who tested was revoked: that stops a rollback only where the ru
     if (blocksRollback) assert.ok((await refused(world.rollback('production'))).failed('tests'));
     else assert.deepEqual((await world.rollback('production')).debts.map(({ rule }) => rule), ['tests']);
   }
+});
+
+test('a revocation that is logged while a promotion is decided counts for it', async (t) => {
+  const world = await governed(t);
+  const one = await world.release('one');
+  const { commit } = world.ledger;
+  const racing = delivery({
+    ...world.options,
+    ledger: {
+      ...world.ledger,
+      commit: async (statements, expect) => {
+        // Between the decision and its commit, once.
+        if (expect !== undefined && (await world.ledger.timeline(application, 'production')).revoked.length === 0) await world.ledger.commit([signedBy('sue', revocation('sue', { release: one }))]);
+        return commit(statements, expect);
+      },
+    },
+  });
+  const request = { action: 'promote' as const, application, environment: 'production', by: 'ada', nonce: nonce(), head: 0, configuration: {}, secrets: {}, restores: null, reason: null };
+  const { failed } = await refused(racing.promote(signedBy('ada', { predicateType: predicateTypes.request, subject: [subjectOf(application, one)], predicate: request })));
+  assert.ok(failed('not-revoked'));
 });
 
 test('a policy that came into force while a promotion was decided is the one that it is decided by', async (t) => {

@@ -1,3 +1,4 @@
+import { predicateTypes } from '#attest';
 import { CairnError, type Digest } from '#core';
 import type { RekorEntry } from '#log';
 import type { Expectation } from '#release';
@@ -219,9 +220,17 @@ export class GroupCommit {
 async function requireExpected(transaction: Database, expect: Expectation | undefined): Promise<void> {
   if (expect?.policy !== undefined) await requirePolicy(transaction, expect.policy);
   if (expect === undefined || !('environment' in expect)) return;
+  if (expect.size !== undefined) await requireUnrevoked(transaction, expect.size);
   const row = await transaction.selectFrom('revisions').select((all) => all.fn.max('number').as('number')).where('application', '=', expect.application).where('environment', '=', expect.environment).executeTakeFirst();
   const head = row?.number ?? 0;
   if (head !== expect.head) throw new CairnError('conflict', `${expect.environment} has moved from revision ${expect.head} to ${head}; nothing was switched`, { fix: 'cairn status, then decide again' });
+}
+
+/** A verdict that was decided before a revocation must not be logged behind it: "at the next decision" would be the one after it. */
+async function requireUnrevoked(transaction: Database, size: number): Promise<void> {
+  const revocations = [predicateTypes.revocation, predicateTypes.keyRevocation, predicateTypes.packageRevocation];
+  const row = await transaction.selectFrom('statements').select('idx').where('idx', '>=', size).where('predicate_type', 'in', revocations).limit(1).executeTakeFirst();
+  if (row !== undefined) throw new CairnError('conflict', 'something was revoked meanwhile; nothing was written', { fix: 'Ask again: it is decided under the revocation', retryable: true });
 }
 
 /** A verdict under a policy that is not in force any more would admit by rules that were given up. */

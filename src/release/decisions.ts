@@ -29,6 +29,8 @@ export interface Decided {
   readonly policy: Policy;
   /** Seconds since 1970, by the log: never before its newest checkpoint. */
   readonly time: number;
+  /** Of the log that was read. */
+  readonly size: number;
   readonly cached: boolean;
 }
 
@@ -91,10 +93,10 @@ export class Decisions {
     const key = JSON.stringify([asking.release, asking.content, environment, direction, by, digest, trust, gathered.set, digestOf(canonicalJson(facts)), size]);
     const evidence: Evidence = { ...facts, statements: gathered.statements };
     const kept = this.#decided.get(key);
-    if (kept !== undefined && kept.since <= time && (kept.decision.validUntil === null || time < kept.decision.validUntil)) return { decision: kept.decision, evidence, policy, time, cached: true };
+    if (kept !== undefined && kept.since <= time && (kept.decision.validUntil === null || time < kept.decision.validUntil)) return { decision: kept.decision, evidence, policy, time, size, cached: true };
     const decision = decide(policy, evidence, { environment, direction, by, time });
     this.#decided.set(key, { decision, since: time });
-    return { decision, evidence, policy, time, cached: false };
+    return { decision, evidence, policy, time, size, cached: false };
   }
 
   /** What the gate may weigh of a release, proven. */
@@ -131,7 +133,7 @@ export class Decisions {
   async #standingFor(asking: Asking, trust: Digest, fresh: boolean): Promise<Standing & { logged: number; gathered: Gathered }> {
     const { timeline, release, content, document } = asking;
     let { size, time: logged } = await this.#ledger.newest();
-    const keyAt = () => JSON.stringify([size, trust, document.application, timeline.environment, release, content, isQuarantined(timeline, asking), timeline.revoked.includes(release)]);
+    const keyAt = () => JSON.stringify([size, trust, document.application, timeline.environment, release, content, isQuarantined(timeline, asking)]);
     const known = fresh ? undefined : this.#gathered.get(keyAt());
     if (known !== undefined && this.#standing?.size === size) return { ...this.#standing, logged, gathered: known };
     for (let tries = 0; tries < mostTries; tries++) {

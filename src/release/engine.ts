@@ -71,10 +71,10 @@ export class Engine {
   }
 
   /** A decision that something is done by: its evidence is read from the ledger now, and it is signed. */
-  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact, sources: Evidence['sources'] = []): Promise<{ decision: Decision; policy: Digest; verdict: SignedStatement }> {
+  async judge(asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, direction: Direction, schema: SchemaFact, sources: Evidence['sources'] = []): Promise<{ decision: Decision; policy: Digest; size: number; verdict: SignedStatement }> {
     const { origin, version, signers } = this.options;
-    const { decision, evidence, policy, time } = await this.decisions.decide({ ...asked, timeline, document, direction, schema, sources }, { fresh: true });
-    return { decision, policy: policyDigest(policy), verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
+    const { decision, evidence, policy, time, size } = await this.decisions.decide({ ...asked, timeline, document, direction, schema, sources }, { fresh: true });
+    return { decision, policy: policyDigest(policy), size, verdict: verdictStatement({ asked, direction, decision, evidence, policy, document, origin, version, time, signers }) };
   }
 
   /** What the gate would say, for those who only look: nothing is signed, and what was read at this size of the log is not read again. */

@@ -54,14 +54,17 @@ function sourceFacts({ source }: ReleaseDocument): Pick<Facts, 'commit' | 'sourc
   return { commit: source.commit, source: source.uri, changes: source.changes ?? null };
 }
 
-async function revocationFacts({ ledger, timeline, release, statements }: FactsInput): Promise<Pick<Facts, 'revoked' | 'revokedKeys' | 'revokedPackages'>> {
+async function revocationFacts(input: FactsInput): Promise<Pick<Facts, 'revoked' | 'revokedKeys' | 'revokedPackages'>> {
+  const { ledger, document, release, statements } = input;
   const { keys, packages } = await ledger.revocations();
   // Only those that something here was signed by, or contains: what else was revoked has no part in this decision.
   const signed = new Set(statements.flatMap(({ signer }) => (signer.kind === 'key' ? [signer.key] : [])));
   const bills = statements.flatMap(({ says }) => (says.kind === 'sbom' ? [says.packages] : []));
-  const revocation = timeline.revoked.includes(release) ? (await ledger.about(release, predicateTypes.revocation))[0] : undefined;
+  // From the ledger, not from the timeline that the caller read: it may have been revoked since.
+  const said = (await ledger.about(release, predicateTypes.revocation)).map(({ statement }) => parsePredicate('revocation', statement));
+  const revocation = said.find(({ application }) => application === document.application);
   return {
-    revoked: revocation === undefined ? null : pick(parsePredicate('revocation', revocation.statement)),
+    revoked: revocation === undefined ? null : pick(revocation),
     revokedKeys: keys.filter(({ key }) => signed.has(key)),
     revokedPackages: packages.filter(({ purl }) => bills.some((one) => findPackage(one, purl) !== undefined)),
   };

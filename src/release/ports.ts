@@ -120,9 +120,12 @@ export interface Stored {
   readonly body: string;
 }
 
-/** What must still be so when a commit is written, else it is `conflict`: the head of a timeline, the digest of the policy in force. */
+/**
+ * What must still be so when a commit is written, else it is `conflict`: the head of a timeline, the digest of the policy in force, and that
+ * nothing was revoked behind the first `size` entries of the log.
+ */
 export type Expectation =
-  | { readonly application: string; readonly environment: string; readonly head: number; readonly policy?: Digest }
+  | { readonly application: string; readonly environment: string; readonly head: number; readonly policy?: Digest; readonly size?: number }
   | { readonly policy: Digest };
 
 /**

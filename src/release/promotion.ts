@@ -13,7 +13,7 @@ import { readRequest } from './requests.ts';
 import { intentStatement, outcomeStatement, type Asked } from './statements.ts';
 import type { Ways } from './ways.ts';
 
-/** Policies that come into force within one promotion. */
+/** Policies that come into force, and revocations, within one promotion. */
 const mostPolicies = 5;
 
 /** Moves a release forward: gate, prepare, switch, watch, confirm. A crash anywhere in it is ended by running it again. */
@@ -57,7 +57,7 @@ export class Promotion {
     });
   }
 
-  /** Decides and commits. A policy that came into force in between is another gate: it is decided again, under that one. */
+  /** Decides and commits. Where a policy came into force in between, or something was revoked, it is decided again. */
   async #admit(signed: SignedStatement, asked: Asked & { by: string }, timeline: Timeline, document: ReleaseDocument, content: Content, sources: Evidence['sources']): Promise<{ decision: Decision; logged: readonly Logged[] }> {
     const { ledger, signers } = this.#engine.options;
     for (let tries = 0; ; tries++) {
@@ -66,10 +66,10 @@ export class Promotion {
       await this.#requireSecrets(document, content, asked);
       // Only what the gate lets in is run, and the schema command is the release's own code.
       const schema = judged.decision.passed ? await this.#engine.schemaOf(asked, document, content) : null;
-      const { decision, verdict, policy } = schema === null ? judged : await judge(schema);
+      const { decision, verdict, policy, size } = schema === null ? judged : await judge(schema);
       const intent = decision.passed ? [intentStatement(asked, { from: timeline.live?.content ?? null, restores: null }, signers)] : [];
       try {
-        return { decision, logged: await ledger.commit([signed, verdict, ...intent], { application: timeline.application, environment: timeline.environment, head: timeline.head, policy }) };
+        return { decision, logged: await ledger.commit([signed, verdict, ...intent], { application: timeline.application, environment: timeline.environment, head: timeline.head, policy, size }) };
       } catch (error) {
         if (!(error instanceof CairnError) || error.code !== 'conflict' || !error.retryable || tries >= mostPolicies) throw error;
       }
