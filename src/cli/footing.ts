@@ -29,7 +29,7 @@ export async function openFooting(system: System, session: Session): Promise<Foo
   requireSigned(policies, shown);
   await rememberPolicy(session.home, log, policies);
   const footing = { trust, log, policy: policy.policy, policies, checkpoint: newest };
-  for (const note of notesOf(answer.statements)) if (note !== checkpoint.note) await requireSameLog(session, footing, note);
+  await Promise.all(notesOf(answer.statements).filter((note) => note !== checkpoint.note).map((note) => requireSameLog(session, footing, note)));
   return footing;
 }
 

@@ -146,7 +146,7 @@ export function judgeApprovals(bench: Bench, rule: RuleOf<'approvals'>): Judged 
   const until = ends.length === 0 ? undefined : Math.min(...ends);
   const found = `${rule.role}: ${people.size} of ${rule.threshold} people${people.size === 0 ? '' : ` (${[...people].join(', ')})`}`;
   if (people.size >= rule.threshold) return pass('approvals', found, rule, used, until);
-  const others = policy.people.filter(({ name, roles }) => roles.includes(rule.role) && !people.has(name) && !barred.has(name)).map(({ name }) => name);
+  const others = policy.people.filter(({ name, roles, machine }) => machine !== true && roles.includes(rule.role) && !people.has(name) && !barred.has(name)).map(({ name }) => name);
   const who = others.length === 0 ? `The policy has too few people with the role ${rule.role}: add one` : `${others.join(' or ')}: cairn approve ${shortDigest(evidence.release)} ${question.environment}`;
   return fail('approvals', found, rule, { nearest, fix: who, cause: people.size === 0 && nearest === null ? 'absent' : 'unmet', evidence: [...used, ...missed] }, until);
 }
