@@ -26,6 +26,7 @@ after(async () => world?.close());
 interface Bench {
   readonly shop: Library;
   readonly read: (file: string) => Promise<Buffer>;
+  readonly write: (file: string, text: string) => Promise<void>;
   cosign(...parameters: string[]): Promise<void>;
 }
 
@@ -46,7 +47,7 @@ async function bench(t: TestContext): Promise<Bench> {
     const ran = await promisify(execFile)(pathOf('cosign'), parameters, { cwd: folder, timeout: 60_000, env: { HOME: folder, PATH: process.env['PATH'] ?? '', COSIGN_PASSWORD: 'stone' } }).then(() => undefined, (error: { stderr: string }) => error.stderr);
     assert.equal(ran, undefined, `cosign ${parameters.join(' ')}`);
   };
-  return { shop, cosign, read: (file) => readFile(join(folder, file)) };
+  return { shop, cosign, read: (file) => readFile(join(folder, file)), write: (file, text) => writeFile(join(folder, file), text) };
 }
 
 test('what cosign signed with a key is believed: a file by its digest, a statement by its subject', { skip, timeout: 120_000 }, async (t) => {
@@ -76,4 +77,16 @@ test('what cosign signed as a workflow is believed for that workflow', { skip, t
     requireSubject(verified, digestOf(await read('artifact')));
     assert.equal(verified.log?.isOurs, true);
   }
+});
+
+test('a trusted root that cosign wrote is read as it is, and believes what it names', { skip, timeout: 120_000 }, async (t) => {
+  const { shop, cosign, read, write } = await bench(t);
+  const { fulcio, timestamp } = await world.chains();
+  await write('fulcio.pem', fulcio.join('\n'));
+  await write('tsa.pem', timestamp.join('\n'));
+  await cosign('trusted-root', 'create', `--fulcio=url=${world.fulcio},certificate-chain=fulcio.pem`, `--tsa=url=${world.timestamp},certificate-chain=tsa.pem`, '--out', 'made.json');
+  await cosign('sign-blob', '--yes', '--identity-token', world.token(workflow), '--signing-config', 'keyless.json', '--trusted-root', 'root.json', '--bundle', 'blob.json', 'artifact');
+  const verified = verifyForeign(await read('blob.json'), { root: parseSigstoreRoot(await read('made.json')), ours: shop.log });
+  requireIdentity(verified, { issuer: world.issuer, subject: `https://github.com/${workflow}` });
+  assert.equal(verified.log?.isOurs, true);
 });

@@ -18,6 +18,8 @@ export interface KeylessWorld {
   readonly issuer: string;
   /** A token as GitHub Actions gives it to a job of this workflow. */
   token(workflow: string, audience?: string): string;
+  /** PEM, leaf first. */
+  chains(): Promise<{ readonly fulcio: readonly string[]; readonly timestamp: readonly string[] }>;
   /** The authorities as a TrustedRoot names them; the logs are the caller's. */
   root(tlogs: readonly unknown[]): Promise<object>;
   close(): Promise<void>;
@@ -46,21 +48,26 @@ export async function keylessWorld(pathOf: (tool: string) => string): Promise<Ke
     throw error;
   }
   const text = async (url: string) => (await fetch(url)).text();
+  const chains = async () => {
+    const { chains: [first] } = JSON.parse(await text(`${fulcio}/api/v2/trustBundle`)) as { chains: { certificates: string[] }[] };
+    const timestamp = (await text(`${authority}/api/v1/timestamp/certchain`)).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    return { fulcio: first?.certificates ?? [], timestamp };
+  };
   return {
+    chains,
     fulcio,
     timestamp: `${authority}/api/v1/timestamp`,
     issuer: issuing.url,
     token: issuing.token,
     root: async (tlogs) => {
-      const { chains } = JSON.parse(await text(`${fulcio}/api/v2/trustBundle`)) as { chains: { certificates: string[] }[] };
-      const tsa = (await text(`${authority}/api/v1/timestamp/certchain`)).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+      const known = await chains();
       const ofChain = (pems: readonly string[]) => ({ certChain: { certificates: pems.map((pem) => ({ rawBytes: new X509Certificate(pem).raw.toString('base64') })) }, validFor: { start: '2020-01-01T00:00:00Z' } });
       return {
         mediaType: 'application/vnd.dev.sigstore.trustedroot+json;version=0.1',
         tlogs,
-        certificateAuthorities: chains.map((one) => ({ subject: { organization: 'test', commonName: 'fulcio' }, uri: fulcio, ...ofChain(one.certificates) })),
+        certificateAuthorities: [{ subject: { organization: 'test', commonName: 'fulcio' }, uri: fulcio, ...ofChain(known.fulcio) }],
         ctlogs: [],
-        timestampAuthorities: [{ subject: { organization: 'test', commonName: 'tsa' }, uri: authority, ...ofChain(tsa) }],
+        timestampAuthorities: [{ subject: { organization: 'test', commonName: 'tsa' }, uri: authority, ...ofChain(known.timestamp) }],
       };
     },
     close,
