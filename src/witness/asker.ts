@@ -42,7 +42,7 @@ const mostAnswerBytes = 16 << 10;
 const shortestPauseMs = 1_000;
 const longestPauseMs = 60_000;
 /** Between two answers: a log that writes all the time asks for what it has by then, not for each of its checkpoints. */
-const breathMs = 200;
+const breathMs = 100;
 
 class Refused extends Error {
   readonly trouble: Trouble;

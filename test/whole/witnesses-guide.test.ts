@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { library } from '../support/library.ts';
 import { top } from '../support/machine.ts';
@@ -15,6 +16,14 @@ const blocks = (kind: string) => [...guide.matchAll(new RegExp(`^\`\`\`${kind}\\
 interface Draft {
   witnesses?: { name: string; key: string; url: string }[];
   environments: { rules: unknown[] }[];
+}
+
+async function until(what: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    if (await what()) return;
+    await sleep(50);
+  }
+  assert.fail('it did not come to pass');
 }
 
 test('the guide to witnesses says what is so', async (t) => {
@@ -35,6 +44,8 @@ test('the guide to witnesses says what is so', async (t) => {
       await theirs.up({ logs: [join(shop.repository, 'cairn.trust.json')] });
       continue;
     }
+    // Witnesses follow within a moment; who looks sooner sees that they wait.
+    if (words[0] === 'status') await until(() => shop.ledger.checkpoint().then(async (newest) => (await fetch(`${shop.url}/checkpoint`).then((answer) => answer.text())) !== newest?.note));
     const answer = await shop.cairn(...words);
     assert.equal(answer.code, 0, `${line}: ${answer.stdout}${answer.stderr}`);
     if (file !== undefined) {
