@@ -96,5 +96,5 @@ test('scores are those of FIRST, and half a vector has none', () => {
   assert.deepEqual(of('CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N'), [9.3, 'critical']);
   assert.deepEqual(of('CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N'), [0, 'none']);
   assert.deepEqual(of('AV:N/AC:L/Au:N/C:C/I:C/A:C'), [10, 'high']);
-  for (const bad of ['CVSS:3.1/AV:N', 'CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:Q', 'CVSS:5.0/AV:N', '9.8', '', `CVSS:3.1/${'AV:N/'.repeat(200)}`]) assert.equal(scoreOf(bad), undefined, bad);
+  for (const bad of ['CVSS:3.1/AV:N', 'CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N', 'CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:Q', 'CVSS:5.0/AV:N', '9.8', '', `CVSS:3.1/${'AV:N/'.repeat(200)}`]) assert.equal(scoreOf(bad), undefined, bad);
 });

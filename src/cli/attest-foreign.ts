@@ -30,15 +30,15 @@ export async function bringBundle(system: System, session: Session, application:
 }
 
 /** All that the server finds attached in its own registry; it goes on until it has looked at everything. */
-export async function collectOwn(system: System, session: Session, application: string, release: Digest): Promise<{ logged: number[]; looked: number; strangers: number }> {
+export async function collectOwn(system: System, session: Session, application: string, release: Digest): Promise<{ logged: number[]; looked: number; others: number }> {
   const logged: number[] = [];
-  let [looked, strangers] = [0, 0];
+  let [looked, others] = [0, 0];
   for (;;) {
     const one = await persist(system, () => session.api.collect(application, release));
     logged.push(...one.logged);
     looked += one.looked;
-    strangers += one.refused;
-    if (one.remaining === 0 || one.looked === 0) return { logged, looked, strangers };
+    others += one.refused;
+    if (one.remaining === 0 || one.looked === 0) return { logged, looked, others };
   }
 }
 
@@ -46,26 +46,26 @@ export async function collectOwn(system: System, session: Session, application: 
  * What another registry has beside the release and its parts: referrers, or the fallback tag where it lists none, and cosign's old tags.
  * @throws CairnError `not-found` where it answers and has nothing, `unreachable`, `throttled`
  */
-export async function bringFrom(system: System, session: Session, application: string, release: Digest, document: ReleaseDocument, from: string): Promise<{ brought: Brought[]; looked: number; strangers: number }> {
+export async function bringFrom(system: System, session: Session, application: string, release: Digest, document: ReleaseDocument, from: string): Promise<{ brought: Brought[]; looked: number; others: number }> {
   const registry = openRegistry(from);
   const policy = parsePolicy(canonicalJson(await session.api.policy()));
   const expected = { keys: policy.people.flatMap(({ keys }) => keys), identities: policy.people.flatMap(({ identities = [] }) => identities) };
   const brought: Brought[] = [];
-  let [looked, strangers] = [0, 0];
+  let [looked, others] = [0, 0];
   for (const part of partsOf(release, document)) {
     for await (const found of attached(registry, part)) {
       looked++;
       const said = await read(registry, found);
-      if (said === undefined || !wanted(said, expected)) strangers++;
+      if (said === undefined || !wanted(said, expected)) others++;
       else {
         const one = await persist(system, () => session.api.addForeign(application, release, said)).catch(refused);
-        if (one === undefined) strangers++;
+        if (one === undefined) others++;
         else brought.push({ logIndex: one.logIndex, statement: one.digest });
       }
     }
   }
   if (looked === 0) throw new CairnError('not-found', `nothing is attached to the release at ${from}`, { fix: 'Look where it was signed: cosign tree, or oras discover' });
-  return { brought, looked, strangers };
+  return { brought, looked, others };
 }
 
 function openRegistry(from: string): RegistryClient {

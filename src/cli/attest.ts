@@ -50,7 +50,7 @@ export async function attest(this: Context, flags: AttestFlags, reference: strin
     const session = await openSession(system);
     const { application, release } = await locate(system, session, reference);
     const document = await documentOf(system, session, application, release, imported.some(({ kind }) => bills.has(kind)) || isForeign(flags) || flags.keyless === true);
-    const foreign = document === null ? { logged: [], strangers: 0 } : await bringForeign(this, flags, session, application, release, document);
+    const foreign = document === null ? { logged: [], others: 0 } : await bringForeign(this, flags, session, application, release, document);
     const statements: Stated[] = [];
     if (imported.length === 0) return { application, release, statements, foreign };
     const vouch = flags.keyless === true ? await vouchKeyless(system, session, flags, application, release) : await vouchWithKey(system, session, application);
@@ -93,7 +93,7 @@ async function bringForeign(context: Context, { bundle = [], from, collect = fal
   const { system } = context;
   const say = (...columns: string[]) => (json ? undefined : row(context, ...(columns as [string, ...string[]])));
   const logged: number[] = [];
-  let strangers = 0;
+  let others = 0;
   for (const file of bundle) {
     const { logIndex } = await bringBundle(system, session, application, release, file);
     logged.push(logIndex);
@@ -102,16 +102,16 @@ async function bringForeign(context: Context, { bundle = [], from, collect = fal
   if (collect) {
     const own = await collectOwn(system, session, application, release);
     logged.push(...own.logged);
-    strangers += own.strangers;
-    say('collected', count(own.logged.length, 'statement'), own.strangers === 0 ? '' : `${count(own.strangers, 'other')} of strangers, which count for nothing`);
+    others += own.others;
+    say('collected', count(own.logged.length, 'statement'), `of ${count(own.looked, 'attachment')} that nobody looked at before`);
   }
   if (from !== undefined) {
-    const { brought, strangers: others } = await bringFrom(system, session, application, release, document, from);
+    const { brought, others: alone } = await bringFrom(system, session, application, release, document, from);
     logged.push(...brought.map(({ logIndex }) => logIndex));
-    strangers += others;
-    say('brought', `${count(brought.length, 'statement')} from ${from}`, others === 0 ? '' : `${count(others, 'other')} of strangers, which count for nothing`);
+    others += alone;
+    say('brought', `${count(brought.length, 'statement')} from ${from}`, alone === 0 ? '' : `${count(alone, 'other')} left alone`);
   }
-  return { logged: [...new Set(logged)], strangers };
+  return { logged: [...new Set(logged)], others };
 }
 
 function reportsOf(flags: AttestFlags, files: readonly string[]): Report[] {

@@ -114,7 +114,7 @@ export const outputs = {
   attest: z.object({
     application: text, release: digest,
     statements: z.array(z.object({ kind: text, format: z.enum(['junit', 'sarif', 'osv', 'cyclonedx', 'spdx']), predicateType: text, report: digest, says: text, statement: digest, logIndex: count.nullable() })),
-    foreign: z.object({ logged: z.array(count), strangers: count }),
+    foreign: z.object({ logged: z.array(count), others: count }).meta({ description: 'Log entries of what others signed, and how many of what was looked at were left alone' }),
   }),
   scan: z.object({
     application: text, release: digest, statement: digest, logIndex: count.nullable(), packages: count, database: z.object({ digest, entries: count, modified: text.nullable() }),

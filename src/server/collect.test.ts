@@ -206,6 +206,9 @@ test('a bundle that somebody brings is held to the policy, and refused with the 
   await assert.rejects(bring(bundleText(signedBy(about), theirs, hintOf(ada))), refused('verification-failed', 'unknown-key'));
   await assert.rejects(bring(bundleText(signedBy(digestOf('another')), ada, hintOf(ada))), refused('verification-failed', 'subject-mismatch'));
   await assert.rejects(bring(bundleText(signedBy(about, predicateTypes.verdict), ada, hintOf(ada))), refused('verification-failed', 'predicate-mismatch'));
+  // Broken glass leaves a debt that is folded from our own statements: elsewhere it would leave none.
+  const glass = { application: 'shop', environment: 'staging', by: 'ada', nonce: '12345678', reason: 'now', expires: '2036-01-01T00:00:00Z' };
+  await assert.rejects(bring(bundleText(signedBy(about, predicateTypes.breakGlass, glass), ada, hintOf(ada))), refused('verification-failed', 'predicate-mismatch'));
   await assert.rejects(bring(good.replace('"dsseEnvelope"', '"dsseEnvelope":{},"dsseEnvelope"')), refused('malformed-document', 'duplicate-key'));
   await assert.rejects(bring(good.replace('v0.3', 'v0.9')), refused('malformed-document', 'bundle-version'));
   await assert.rejects(make().add('shop', parts, { form: 'simplesigning', payload: 'e30=', signature: 'AAAA', certificate: null }), refused('verification-failed', 'unknown-key'));

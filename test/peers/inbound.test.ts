@@ -128,9 +128,9 @@ test('what cosign attached on distribution, by the fallback tag and by the old o
   const there = `${theirs}@${release}`;
   await cosign('attest', ...testType, '--predicate', 'failed.json', ...ours, there);
   await cosign('sign', '--new-bundle-format=false', '--use-signing-config=false', '--tlog-upload=false', '--registry-referrers-mode=legacy', there);
-  const brought = await shop.json<{ foreign: { logged: number[]; strangers: number } }>('attest', release, '--from', theirs);
+  const brought = await shop.json<{ foreign: { logged: number[]; others: number } }>('attest', release, '--from', theirs);
   assert.equal(brought.foreign.logged.length, 2);
-  assert.equal(brought.foreign.strangers, 0);
+  assert.equal(brought.foreign.others, 0);
   saidFailed(await refusal());
   assert.deepEqual((await foreign()).map(({ form }) => form).toSorted(), ['bundle', 'simplesigning']);
   const again = await shop.json<{ foreign: { logged: number[] } }>('attest', release, '--from', theirs);
