@@ -8,6 +8,7 @@ import { replay } from './replay.ts';
 import { rollback } from './rollback.ts';
 import { trust } from './trust.ts';
 import { verify } from './verify.ts';
+import { verifyCold } from './verify-cold.ts';
 
 // npm run bench -- NAME [--count N] [--short]: measures, prints tables, and fails where a stated target is missed.
 
@@ -50,9 +51,10 @@ const benchmarks: Readonly<Record<string, Named>> = {
   rollback: { run: rollback, count: 200 },
   replay: { run: replay, count: 10_000, short: 500 },
   verify: { run: verify, count: 5, short: 1 },
+  'verify-cold': { run: verifyCold, count: 30, short: 5 },
 };
 /** Those of trust, one after another. */
-const trusted = ['verify', 'decide', 'replay'] as const;
+const trusted = ['verify', 'verify-cold', 'decide', 'replay'] as const;
 
 function printed({ columns, rows }: Table): string {
   const all = [columns, ...rows];
