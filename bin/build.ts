@@ -24,11 +24,11 @@ const named: Plugin = {
     onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({ contents: readFileSync(path, 'utf8').replace("import { z } from 'zod';", "import * as z from 'zod';"), loader: 'ts' }));
   },
 };
-/** What a file of one command leaves to the others. */
+/** What a file of one command leaves to the others: `cairn` takes over where the words ask for more, `is-foreign` is loaded where it is needed, the rest is never asked for. */
 const apart: Plugin = {
   name: 'apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(cairn|up|systemd|verify-capsule)\.ts$/ }, ({ path, kind }) => (kind === 'dynamic-import' ? { path: path.replace(/ts$/, 'js'), external: true } : undefined));
+    onResolve({ filter: /^(\.\/(cairn|up|systemd|verify-capsule|is-foreign)\.ts|#build)$/ }, ({ path, kind }) => (kind === 'dynamic-import' ? { path: path.replace(/ts$/, 'js'), external: true } : undefined));
   },
 };
 
@@ -40,7 +40,7 @@ const common: BuildOptions & { metafile: true } = {
 };
 rmSync(made, { recursive: true, force: true });
 const built = await Promise.all([
-  build({ ...common, entryPoints: ['src/main/cairn.ts'], splitting: true, chunkNames: '[name]-[hash]', plugins: [got, named] }),
+  build({ ...common, entryPoints: { cairn: 'src/main/cairn.ts', 'is-foreign': 'src/cli/is-foreign.ts' }, splitting: true, chunkNames: '[name]-[hash]', plugins: [got, named] }),
   build({ ...common, entryPoints: ['src/main/verify.ts'], plugins: [apart, got, named] }),
 ]);
 cpSync(join(top, 'src/verify/roots'), join(made, 'main/roots'), { recursive: true });

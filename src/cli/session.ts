@@ -42,13 +42,6 @@ export async function readDefinition(system: System): Promise<Definition> {
   return parseDefinition(text);
 }
 
-/** The name of the application whose repository is at hand. Where it stands plainly, the rest of the definition need not be read for it. */
-export async function applicationHere(system: System): Promise<string> {
-  const text = await readFile(join(system.directory, 'cairn.yaml'), 'utf8').catch(() => '');
-  const plain = [...text.matchAll(/^application: *([a-z0-9][a-z0-9-]{0,62}) *(?:#.*)?$/gm)];
-  return plain.length === 1 && plain[0]?.[1] !== undefined ? plain[0][1] : (await readDefinition(system)).application;
-}
-
 export function personName(system: System): string {
   const name = (system.environment['CAIRN_USER'] ?? system.environment['USER'] ?? 'operator').toLowerCase().replaceAll(/[^a-z0-9-]/g, '-');
   return /^[a-z0-9]/.test(name) ? name.slice(0, 63) : 'operator';

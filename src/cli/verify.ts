@@ -15,7 +15,7 @@ import { publicKey } from './public-key.ts';
 import { count, row, run, short, size, type CommonFlags } from './output.ts';
 import { resolve } from './reference.ts';
 import { requireNotRevoked, requireVouched, standing, takenBack } from './revoked.ts';
-import { applicationHere, type Session } from './session.ts';
+import { readDefinition, type Session } from './session.ts';
 import { witnessedBy } from './witnessed.ts';
 
 interface VerifyFlags extends CommonFlags {
@@ -78,7 +78,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
 async function which(system: System, session: Session, reference: string): Promise<{ application: string; release: Digest }> {
   const [, name, digest] = /^(?:([a-z0-9][a-z0-9-]*)@)?(.*)$/.exec(reference) ?? [];
   if (!isDigest(digest)) return resolve(system, session, reference);
-  return { application: name ?? (await applicationHere(system)), release: digest };
+  return { application: name ?? (await readDefinition(system)).application, release: digest };
 }
 
 function requireProvenance({ policy }: Footing, document: ReleaseDocument, release: Digest, vouched: readonly Vouched[]): void {

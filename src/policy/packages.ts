@@ -1,4 +1,5 @@
-import { PackageURL } from 'packageurl-js';
+import { createRequire } from 'node:module';
+import type { PackageURL } from 'packageurl-js';
 import type { Judged } from './decide.ts';
 import type { BilledPackage, Evidence } from './evidence.ts';
 import { fail } from './result.ts';
@@ -8,11 +9,19 @@ import { fail } from './result.ts';
 
 const identities = new WeakMap<readonly BilledPackage[], ReadonlyMap<string, BilledPackage>>();
 
+// Loaded where it is used: most of what reads a policy compares no package.
+let loaded: typeof PackageURL | undefined;
+function packageUrl(): typeof PackageURL {
+  loaded ??= (createRequire(import.meta.url)('packageurl-js') as { readonly PackageURL: typeof PackageURL }).PackageURL;
+  return loaded;
+}
+
 /** `pkg:npm/left-pad@1.3.0`, or without the version. @returns undefined where it is no package URL */
 export function packageIdentity(purl: string): { readonly package: string; readonly version: string | null } | undefined {
   try {
-    const { type, namespace, name, version } = PackageURL.fromString(purl);
-    return { package: new PackageURL(type, namespace, name, undefined, undefined, undefined).toString(), version: version ?? null };
+    const Url = packageUrl();
+    const { type, namespace, name, version } = Url.fromString(purl);
+    return { package: new Url(type, namespace, name, undefined, undefined, undefined).toString(), version: version ?? null };
   } catch {
     return undefined;
   }
