@@ -1,6 +1,6 @@
 import { canonicalJson, type Digest } from '#core';
 import type { LogVerifier } from '#log';
-import type { Policy } from '#policy';
+import type { Policy, PolicyVersion } from '#policy';
 import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type SigstoreRoot, type Trust, type TrustFile } from '#verify';
 import { trustFiles } from './capsule-collect.ts';
 import { decideAgain, type Decided } from './capsule-decide.ts';
@@ -9,7 +9,7 @@ import { capsulePaths, damaged, proofPath, refused, type CapsuleAbout, type Caps
 import { checkProofs } from './capsule-proofs.ts';
 import { checkRelease, type ReleaseParts } from './capsule-release.ts';
 import { checkRequests } from './capsule-requests.ts';
-import { readStatements, requireRelevant, type Held, type PolicyVersion } from './capsule-statements.ts';
+import { readStatements, requireRelevant, type Held } from './capsule-statements.ts';
 
 /** What the caller believes, from elsewhere than the capsule. */
 export interface GivenTrust {

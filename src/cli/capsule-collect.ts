@@ -1,9 +1,9 @@
 import { createPublicKey } from 'node:crypto';
-import { envelopeDigest, parsePredicate, parseStatement, payloadOf, predicateTypes, type Bundle, type Statement } from '#attest';
-import { canonicalJson, digestOf, type Digest } from '#core';
+import { envelopeDigest, parsePredicate, parseStatement, payloadOf, predicateTypes, type Bundle, type Facts, type Statement } from '#attest';
+import { canonicalJson, type Digest } from '#core';
 import { readCheckpoint, trustedRoot, type TileReader } from '#log';
 import { registryClient } from '#oci';
-import { findPackage, parsePolicy, type Policy } from '#policy';
+import { findPackage, PolicyChain, readPolicyStatement, type Policy } from '#policy';
 import { saysOf } from '#release';
 import { publicKeyPem } from '#sign';
 import type { AboutAnswer } from '#server';
@@ -42,9 +42,9 @@ export async function collectCapsule(options: CollectOptions): Promise<{ about: 
   const { session, footing, trustFile, roots, application, release, version, created } = options;
   const registry = registryClient(session.url, application);
   const parts = await chainRelease({ manifest: async (digest) => (await registry.manifest(digest)).bytes, blob: (digest) => registry.blob(digest) }, application, release);
-  const policies = await policyChain(session, footing.policy);
-  const statements = await statementsAbout(session, release, parts.components, policies.map(({ policy }) => policy));
-  const found = [...statements, ...policies.flatMap(({ statements: signed }) => signed)].toSorted((a, b) => a.logIndex - b.logIndex);
+  const policies = footing.policies.versions.map(({ policy }) => policy);
+  const statements = await statementsAbout(session, release, parts.components, policies);
+  const found = [...statements, ...(await policyStatements(session, footing))].toSorted((a, b) => a.logIndex - b.logIndex);
   const newest = readCheckpoint(footing.checkpoint.note, footing.log);
 
   const files = new Map<string, Buffer>();
@@ -55,14 +55,14 @@ export async function collectCapsule(options: CollectOptions): Promise<{ about: 
     if (inner?.form === 'bundle') files.set(foreignPath(logIndex), Buffer.from(inner.bundle));
   }
   if (found.some(({ statement }) => kindOf(statement) === 'foreign')) for (const [at, { json }] of roots.entries()) files.set(sigstoreRootPath(at), Buffer.from(`${JSON.stringify(json, null, 2)}\n`));
-  for (const { policy } of policies) files.set(policyPath(policy.version), canonicalJson(policy));
-  for (const [path, bytes] of trustFiles(trustFile, footing, policies.map(({ policy }) => policy))) files.set(path, bytes);
+  for (const policy of policies) files.set(policyPath(policy.version), canonicalJson(policy));
+  for (const [path, bytes] of trustFiles(trustFile, footing, policies)) files.set(path, bytes);
   const entries = found.map(({ logIndex, bundle }) => ({ logIndex, checkpointSize: Number(proofOf(bundle).treeSize) }));
   for (const [path, bytes] of await proofFiles(tilesOf(session), newest, entries)) files.set(path, bytes);
   const about: CapsuleAbout = {
     kind: 'cairn-capsule', version: 1, cairn: version, created, origin: footing.log.origin, application, release, checkpoint: { size: newest.size, root: newest.root.toString('hex') }, without: [...parts.without],
   };
-  files.set(capsulePaths.readme, Buffer.from(capsuleReadme(about, parts, found, policies.map(({ policy }) => policy), footing.trust)));
+  files.set(capsulePaths.readme, Buffer.from(capsuleReadme(about, parts, found, policies, footing.trust)));
   return { about, files: new Map([...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) };
 }
 
@@ -107,16 +107,23 @@ async function statementsAbout(session: Session, release: Digest, components: re
   return [...found.values()];
 }
 
-/** From the policy in force back to the first one, each with the statements that made it one. */
-async function policyChain(session: Session, newest: Policy): Promise<{ policy: Policy; statements: Found[] }[]> {
-  const own = { policy: newest, statements: await policyStatements(session, digestOf(canonicalJson(newest))) };
-  if (newest.previous === undefined) return [own];
-  const [before] = await policyStatements(session, newest.previous);
-  return [...(before === undefined ? [] : await policyChain(session, parsePolicy(canonicalJson(before.statement.predicate)))), own];
+/** The signatures by which each version of the policy came into force; what counted for nothing stays where it is. */
+async function policyStatements(session: Session, { policies: followed, trust }: Footing): Promise<Found[]> {
+  const chain = new PolicyChain(followed.versions[0]?.digest ?? trust.policy);
+  const versions = new Set(followed.versions.map(({ digest }) => digest));
+  const revoked: Facts['revokedKeys'][number][] = [];
+  const found: Found[] = [];
+  for (const { bundle, key, logIndex, time } of (await session.api.policies()).statements) {
+    const one = readFound({ bundle });
+    if (kindOf(one.statement) === 'keyRevocation') revoked.push(revocationOf(one.statement));
+    else if (versions.has(readPolicyStatement(one.statement).digest) && chain.take({ statement: one.statement, key, logIndex, time }, revoked).complaint === undefined) found.push(one);
+  }
+  return found;
 }
 
-async function policyStatements(session: Session, digest: Digest): Promise<Found[]> {
-  return (await session.api.about(digest, predicateTypes.policy)).map(readFound);
+function revocationOf(statement: Statement): Facts['revokedKeys'][number] {
+  const { key, after, by, reason } = parsePredicate('keyRevocation', statement);
+  return { key, after, by, reason };
 }
 
 /** Trust as files that cosign and openssl read. Whoever checks a capsule holds each of them to trust of their own. */

@@ -1,11 +1,11 @@
 import { evidenceSetDigest, parsePredicate, type PredicateOf, type RuleResult } from '#attest';
 import type { Digest } from '#core';
-import { decide, type Decision, type EvidenceStatement } from '#policy';
+import { decide, type Decision, type EvidenceStatement, type PolicyVersion } from '#policy';
 import { refused } from './capsule-form.ts';
 import type { Candidate } from './capsule-evidence.ts';
 import { checkFacts } from './capsule-facts.ts';
 import type { ReleaseParts } from './capsule-release.ts';
-import { inForce, type Held, type PolicyVersion } from './capsule-statements.ts';
+import type { Held } from './capsule-statements.ts';
 
 type Verdict = PredicateOf<'verdict'>;
 
@@ -47,9 +47,10 @@ export function decideAgain(verdict: Held, grounds: Grounds): Decided {
   const { environment, revision, direction, release, by, facts, evidenceSet } = said['https://cairn.internal/verdict/v1'];
   const where = `the verdict at log entry ${verdict.logIndex} (${environment}, revision ${revision})`;
   if (release !== grounds.release) throw refused('other-release', `${where} is about another release`);
-  const version = inForce(grounds.policies, verdict.logIndex);
-  const { policy, digest } = version;
-  if (digest !== `sha256:${said.policy.digest.sha256}`) throw refused('policy-superseded', `${where} was decided by another policy than version ${policy.version}, which was in force`);
+  // That it was in force at that place was checked with who signed.
+  const version = grounds.policies.findLast(({ digest, logIndex }) => logIndex < verdict.logIndex && digest === `sha256:${said.policy.digest.sha256}`);
+  if (version === undefined) throw refused('stale-policy', `${where} was decided by a policy that was never in force`);
+  const { policy } = version;
   const base = { envelope: verdict.envelope, logIndex: verdict.logIndex, environment, revision, direction, result: said.verificationResult, policy: policy.version };
   if (by === undefined || facts === undefined || evidenceSet === undefined) return { ...base, decided: false, weighed: 0, later: 0, unproven: [] };
 

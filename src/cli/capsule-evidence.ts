@@ -1,11 +1,11 @@
 import { canonicalJson, CairnError, digestOf, type Digest } from '#core';
 import type { LogVerifier } from '#log';
-import type { EvidenceStatement } from '#policy';
+import type { EvidenceStatement, PolicyVersion } from '#policy';
 import { isOfRelease, isWeighed, weighable, weighForeign, type ForeignReader } from '#release';
 import { parseSigstoreRoot, readForeign, type SigstoreRoot } from '#verify';
 import { capsulePaths, refused, sigstoreRootPath, type CapsuleFiles } from './capsule-form.ts';
 import type { ReleaseParts } from './capsule-release.ts';
-import type { Held, PolicyVersion } from './capsule-statements.ts';
+import type { Held } from './capsule-statements.ts';
 
 /** A statement that a gate may weigh, and where our log has it: what another tool signed may stand in a log before it stood in ours. */
 export interface Candidate {

@@ -1,8 +1,8 @@
 import { createPublicKey } from 'node:crypto';
 import { parseBundle, parsePredicate, parseStatement, payloadOf, predicateTypes, subjectDigests, type Bundle, type Statement } from '#attest';
-import { canonicalJson, type Digest } from '#core';
+import { canonicalJson, type Digest, type Reason } from '#core';
 import type { LogVerifier } from '#log';
-import { parsePolicy, type Policy } from '#policy';
+import { parsePolicy, type PolicyVersion } from '#policy';
 import { keyHint } from '#sign';
 import { verifyBundle, type Trust } from '#verify';
 import type { Finding } from './audit-log.ts';
@@ -24,13 +24,6 @@ export interface Held {
   readonly bundle: Bundle;
 }
 
-/** A version of the policy, in force from the entry of the log on. */
-export interface PolicyVersion {
-  readonly policy: Policy;
-  readonly digest: Digest;
-  readonly from: number;
-}
-
 /** Statements that may be about something else than the release: they say what the keys and the policy of everybody were worth. */
 const general: ReadonlySet<string> = new Set(['policy', 'keyRevocation', 'packageRevocation', 'breakGlass']);
 
@@ -39,18 +32,15 @@ const general: ReadonlySet<string> = new Set(['policy', 'keyRevocation', 'packag
  * itself only taken as the chain from the version that trust names.
  * @throws CairnError `verification-failed`, `capsule-damaged`
  */
-export function readStatements(files: CapsuleFiles, trusted: { log: LogVerifier; genesis: Trust; trust: Trust }): { held: Held[]; policies: PolicyVersion[] } {
+export function readStatements(files: CapsuleFiles, trusted: { log: LogVerifier; genesis: Trust; trust: Trust }): { held: Held[]; policies: readonly PolicyVersion[] } {
   const paths = [...files.keys()].filter(isBundlePath);
   const bundles = paths.map((path) => ({ path, bundle: parseBundle(files.get(path) ?? Buffer.alloc(0)) }));
   const keys = keysByHint(trusted.trust, bundles.filter(({ path }) => path.startsWith('policy/')).map(({ bundle }) => bundle));
   const held = bundles.map(({ path, bundle }) => readOne(path, bundle, keys, trusted.log)).toSorted((a, b) => a.logIndex - b.logIndex);
   const findings: Finding[] = [];
-  const { policies: versions } = auditSigners(held, trusted.genesis, trusted.trust, (finding) => findings.push(finding));
-  // By which policy a verdict was decided is looked at where it is decided again.
-  const first = findings.find(({ reason }) => reason !== 'stale-policy');
-  if (first !== undefined) throw refused('signer-not-allowed', first.what, { context: { findings } });
-  const policies = versions.map(({ policy, digest, logIndex }) => ({ policy, digest, from: logIndex }));
-  if (policies.length === 0) throw refused('policy-missing', 'it has no policy');
+  const { policies } = auditSigners(held, trusted.genesis, trusted.trust, (finding) => findings.push(finding));
+  const [first] = findings;
+  if (first !== undefined) throw refused((first.reason as Reason | undefined) ?? 'signer-not-allowed', first.what, { context: { findings } });
   checkPolicyFiles(files, policies);
   checkForeign(files, held);
   return { held, policies };
@@ -67,13 +57,6 @@ function readOne(path: string, bundle: Bundle, keys: ReadonlyMap<string, string>
 function keysByHint({ keys }: Trust, policies: readonly Bundle[]): Map<string, string> {
   const people = policies.flatMap((bundle) => parsePolicy(canonicalJson(parseStatement(payloadOf(bundle.dsseEnvelope)).predicate)).people.flatMap((one) => one.keys));
   return new Map([keys.record, ...Object.values(keys.admit), ...people].map((spki) => [keyHint(createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' })), spki]));
-}
-
-/** Which policy was in force at a place of the log. */
-export function inForce(policies: readonly PolicyVersion[], logIndex: number): PolicyVersion {
-  const found = policies.findLast(({ from }) => from < logIndex);
-  if (found === undefined) throw refused('policy-missing', `no policy was in force at log entry ${logIndex}`);
-  return found;
 }
 
 /** The policies as files are what was signed: what people read is what counts. */

@@ -28,7 +28,7 @@ export async function verifyCapsule(context: Context, flags: CapsuleFlags, file:
     trust: { digest: trust, from: given === undefined ? 'capsule' : 'given' },
     checkpoint: { size: checkpoint.size, root: checkpoint.root, time: checkpoint.time },
     statements: held.map(({ kind, statement, envelope, logIndex, time, path }) => ({ kind, predicateType: statement.predicateType, envelope, logIndex, time, path })),
-    policies: policies.map(({ policy, digest, from }) => ({ version: policy.version, digest, from })),
+    policies: policies.map(({ policy, digest, logIndex }) => ({ version: policy.version, digest, from: logIndex })),
     verdicts: decided,
     without: about.without.length,
   };

@@ -4,9 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { envelopeDigest, predicateTypes, type PredicateOf } from '#attest';
-import { CairnError, digestOf, type Digest } from '#core';
+import { envelopeDigest, predicateTypes, subjectOf, type PredicateOf } from '#attest';
+import { CairnError, canonicalJson, digestOf, type Digest } from '#core';
 import { loadServerKeys } from '#home';
+import { parsePolicy, policyDigest } from '#policy';
 import { parseTrustFile, seedRoot } from '#verify';
 import { readCapsule } from '../../src/cli/capsule-archive.ts';
 import { checkCapsule } from '../../src/cli/capsule-check.ts';
@@ -252,7 +253,7 @@ const lies: readonly Lie[] = [
   { name: 'a rollback that was asked for as a promotion is found out', inner: () => ({ direction: 'rollback' }), reason: 'request-mismatch' },
   { name: "an admission under another environment's key is found out", key: 'admit-staging', reason: 'signer-not-allowed' },
   { name: 'an admission under the record key is found out', key: 'record', reason: 'signer-not-allowed' },
-  { name: 'a policy that nobody adopted is found out', outer: { policy: { digest: { sha256: '0'.repeat(64) } } }, reason: 'policy-superseded' },
+  { name: 'a policy that nobody adopted is found out', outer: { policy: { digest: { sha256: '0'.repeat(64) } } }, reason: 'stale-policy' },
   { name: 'a verdict from before verdicts said what they rest on is verified, and it is said that it is not decided again', inner: () => ({ facts: undefined, by: undefined, evidenceSet: undefined, validUntil: undefined }), reason: undefined },
 ];
 
@@ -280,6 +281,11 @@ test('a server that signs verdicts which do not follow is found out from the cap
   }
   const told = new Map<Lie, number>();
   for (const lie of lies) told.set(lie, await tell(lie));
+  const policy = await shop.ledger.policy();
+  const next = parsePolicy(canonicalJson({ ...policy, version: 2, previous: policyDigest(policy) }));
+  await shop.ledger.commit([sign({ predicateType: predicateTypes.policy, subject: [subjectOf('policy', policyDigest(next))], predicate: next }, shop.signer)]);
+  assert.equal((await shop.ledger.policy()).version, 2);
+  const late = await tell({ inner: () => ({ revision: 8 }) });
   const all = await capsuleOf(shop, release);
   const alone = (index: number) => changed(all, (files) => {
     for (const path of [...files.keys()].filter((one) => one.startsWith('verdicts/') && Number(numberOf(one)) > verdict!.logIndex && Number(numberOf(one)) !== index)) {
@@ -287,6 +293,11 @@ test('a server that signs verdicts which do not follow is found out from the cap
     }
   });
   for (const [lie, index] of told) await t.test(lie.name, async () => assert.equal(await reasonOf(shop, alone(index)), lie.reason));
+  await t.test('a verdict under an old policy is found out', async () => assert.equal(await reasonOf(shop, alone(late)), 'stale-policy'));
+  await t.test('a version of the policy that is left out is missed', async () => {
+    const hidden = changed(alone(0), (files) => files.delete('policy/v2.json'));
+    assert.equal(await reasonOf(shop, hidden), 'stray-file');
+  });
   await t.test('a verdict from before is not called decided', async () => {
     const old = [...told].at(-1)?.[1] ?? 0;
     const { about, files } = alone(old);
