@@ -172,7 +172,14 @@ const findings = z.looseObject({
   tool: z.string(), version: z.string().nullable(), report: digest,
   findings: z.array(z.looseObject({ rule: z.string(), level: z.enum(['none', 'note', 'warning', 'error']), message: z.string(), location: z.string().nullable() })),
 });
-const spdx = z.looseObject({ spdxVersion: z.string(), packages: z.array(z.looseObject({ name: z.string() })).default([]) });
+/** All that a gate reads of it has its form: what is no text would be compared as something else, or end the decision in a crash. */
+const spdx = z.looseObject({
+  spdxVersion: z.string(),
+  packages: z.array(z.looseObject({
+    name: z.string(), versionInfo: z.string().optional(), licenseConcluded: z.string().optional(), licenseDeclared: z.string().optional(),
+    externalRefs: z.array(z.looseObject({ referenceType: z.string(), referenceLocator: z.string() })).optional(),
+  })).default([]),
+});
 const policy = z.looseObject({ kind: z.literal('policy') });
 const trust = z.looseObject({ kind: z.literal('trust') });
 const provenance = z.object({
@@ -184,7 +191,14 @@ const provenance = z.object({
 });
 
 /** CycloneDX, as far as a gate looks at it. */
-const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: z.array(z.looseObject({ name: z.string(), purl: z.string().optional() })).default([]) });
+const component = z.looseObject({
+  name: z.string(), version: z.string().optional(), purl: z.string().optional(),
+  licenses: z.array(z.looseObject({ license: z.looseObject({ id: z.string().optional(), name: z.string().optional() }).optional(), expression: z.string().optional() })).optional(),
+  get components(): z.ZodOptional<z.ZodArray<typeof component>> {
+    return z.array(component).optional();
+  },
+});
+const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: z.array(component).default([]) });
 /** in-toto/attestation: spec/predicates/test-result.md. */
 const tests = z.looseObject({ result: z.enum(['PASSED', 'WARNED', 'FAILED']), 'https://cairn.internal/tests/v1': z.looseObject({ passed: count.nullable(), failed: count.nullable() }).optional() });
 const notes = z.looseObject({ since: z.string().nullable(), commits: z.array(z.looseObject({ commit: z.string(), subject: z.string() })) });

@@ -49,3 +49,13 @@ test('a type that no rule reads says nothing', () => {
   assert.equal(saysOf({ predicateType: 'https://example.com/own/v1', subject: [], predicate: {} }), undefined);
   assert.deepEqual(saysOf({ predicateType: 'https://sigstore.dev/cosign/sign/v1', subject: [], predicate: {} }), { kind: 'signature' });
 });
+
+test('a bill, a document or a scan that describes a package by what is no text is refused and never a crash', () => {
+  const say = (predicateType: string, predicate: unknown) => saysOf({ predicateType, subject: [], predicate });
+  const bill = (component: unknown) => say(predicateTypes.sbom, { bomFormat: 'CycloneDX', components: [component] });
+  const malformed = { code: 'malformed-document' };
+  for (const component of [null, {}, { name: 1 }, { name: 'a', licenses: [null] }, { name: 'a', licenses: [{ license: { id: 5 } }] }, { name: 'a', version: 1 }, { name: 'a', components: [{}] }, { name: 'a', components: [{ name: 'b', purl: {} }] }]) assert.throws(() => bill(component), malformed, JSON.stringify(component));
+  for (const one of [{ name: 'a', externalRefs: [null] }, { name: 'a', versionInfo: 1 }, { name: 'a', licenseConcluded: ['MIT'] }]) assert.throws(() => say(predicateTypes.spdx, { spdxVersion: 'SPDX-2.3', packages: [one] }), malformed, JSON.stringify(one));
+  const scan = (annotations: unknown) => say(predicateTypes.scan, { scanner: { uri: 'x', result: [{ id: 'CVE-1', annotations }] } });
+  for (const annotations of [[null], null, 'x', [{ package: {}, fixed: 1 }]]) assert.deepEqual((scan(annotations) as unknown as { vulnerabilities: unknown[] }).vulnerabilities, [{ id: 'CVE-1', package: '', severity: 'unknown', score: null, fixed: null }]);
+});

@@ -18,9 +18,9 @@ export function saysOf(statement: Statement): Says | undefined {
       return { kind: 'provenance', commit: source.digest.gitCommit, source: source.uri, builder: runDetails.builder.id, changes };
     }
     case predicateTypes.sbom:
-      return { kind: 'sbom', packages: flat(parsePredicate('sbom', statement).components as readonly Component[]).map(componentPackage) };
+      return { kind: 'sbom', packages: flat(parsePredicate('sbom', statement).components).map(componentPackage) };
     case predicateTypes.spdx:
-      return { kind: 'sbom', packages: (parsePredicate('spdx', statement).packages as readonly SpdxPackage[]).map(spdxPackage) };
+      return { kind: 'sbom', packages: parsePredicate('spdx', statement).packages.map(spdxPackage) };
     case predicateTypes.tests: {
       const tests = parsePredicate('tests', statement);
       const { passed = null, failed = null } = tests['https://cairn.internal/tests/v1'] ?? {};
@@ -50,37 +50,22 @@ export function saysOf(statement: Statement): Says | undefined {
 /** What `cosign sign` says in a bundle (sigstore/cosign: specs/BUNDLE_SPEC.md): nothing but that it signed. */
 const cosignSignature = 'https://sigstore.dev/cosign/sign/v1';
 
-interface Component {
-  readonly name: string;
-  readonly purl?: string;
-  readonly version?: unknown;
-  readonly licenses?: readonly { readonly license?: { readonly id?: string; readonly name?: string }; readonly expression?: string }[];
-  readonly components?: readonly Component[];
-}
+type Component = PredicateOf<'sbom'>['components'][number];
+type SpdxPackage = PredicateOf<'spdx'>['packages'][number];
 
 /** A bill may nest what is part of something else; all of it runs. Its depth is bounded by whoever read the statement. */
 function flat(components: readonly Component[]): Component[] {
-  return components.flatMap((one) => [one, ...(Array.isArray(one.components) ? flat(one.components) : [])]);
+  return components.flatMap((one) => [one, ...flat(one.components ?? [])]);
 }
 
-function componentPackage({ name, purl = '', version, licenses }: Component): BilledPackage {
-  const named = (Array.isArray(licenses) ? licenses : []).flatMap(({ license, expression }) => expression ?? license?.id ?? license?.name ?? []);
-  return { purl: typeof purl === 'string' ? purl : '', name, version: typeof version === 'string' ? version : '', licenses: named };
+function componentPackage({ name, purl = '', version = '', licenses }: Component): BilledPackage {
+  return { purl, name, version, licenses: (licenses ?? []).flatMap(({ license, expression }) => expression ?? license?.id ?? license?.name ?? []) };
 }
 
-interface SpdxPackage {
-  readonly name: string;
-  readonly versionInfo?: unknown;
-  readonly licenseConcluded?: unknown;
-  readonly licenseDeclared?: unknown;
-  readonly externalRefs?: readonly { readonly referenceType?: unknown; readonly referenceLocator?: unknown }[];
-}
-
-function spdxPackage({ name, versionInfo, licenseConcluded, licenseDeclared, externalRefs }: SpdxPackage): BilledPackage {
-  const purl = (Array.isArray(externalRefs) ? externalRefs : []).find(({ referenceType }) => referenceType === 'purl')?.referenceLocator;
-  const known = (one: unknown): one is string => typeof one === 'string' && one !== 'NOASSERTION' && one !== 'NONE';
-  const license = [licenseConcluded, licenseDeclared].find(known);
-  return { purl: typeof purl === 'string' ? purl : '', name, version: typeof versionInfo === 'string' ? versionInfo : '', licenses: license === undefined ? [] : [license] };
+function spdxPackage({ name, versionInfo = '', licenseConcluded, licenseDeclared, externalRefs }: SpdxPackage): BilledPackage {
+  const purl = (externalRefs ?? []).find(({ referenceType }) => referenceType === 'purl')?.referenceLocator ?? '';
+  const license = [licenseConcluded, licenseDeclared].find((one) => one !== undefined && one !== 'NOASSERTION' && one !== 'NONE');
+  return { purl, name, version: versionInfo, licenses: license === undefined ? [] : [license] };
 }
 
 const ranks: readonly Severity[] = ['unknown', 'none', 'low', 'medium', 'high', 'critical'];
@@ -93,7 +78,8 @@ function scanSays({ scanner, metadata }: PredicateOf<'scan'>): Says {
     scanner: scanner.uri,
     finished: Number.isNaN(finished) ? null : Math.floor(finished / 1000),
     vulnerabilities: scanner.result.map(({ id, severity, annotations }) => {
-      const [{ package: purl, fixed } = {}] = (Array.isArray(annotations) ? annotations : []) as readonly { readonly package?: unknown; readonly fixed?: unknown }[];
+      const [first] = Array.isArray(annotations) ? (annotations as readonly unknown[]) : [];
+      const { package: purl, fixed } = (first ?? {}) as { readonly package?: unknown; readonly fixed?: unknown };
       const said = severity.map(({ score }) => String(score).trim().toLowerCase());
       const scores = said.filter((one) => one !== '').map(Number).filter((one) => one >= 0 && one <= 10);
       const score = scores.length === 0 ? null : Math.max(...scores);

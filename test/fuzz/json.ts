@@ -117,7 +117,8 @@ function rearrange(owner: Node, random: Random): void {
 /** A little off: another case, another base64, one more or less; or what stands inside of base64, changed. */
 function tweak(raw: string, random: Random, donors: readonly Buffer[]): string {
   if (!raw.startsWith('"')) return random.pick([`-${raw}`, `${raw}0`, `${raw}.0`, `"${raw}"`, `${raw}e1`, `0${raw}`, String(Number(raw) + 1), String(Number(raw) - 1)]);
-  const text = JSON.parse(raw) as string;
+  const text = textOf(raw);
+  if (text === undefined) return '""';
   if (text.length >= 16 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) && random.chance(70)) {
     const inside = Buffer.from(text, 'base64');
     const changed = (random.chance(70) ? mutateJson(inside, random, donors) : undefined) ?? mutateBytes(inside, random, [inside]);
@@ -125,6 +126,15 @@ function tweak(raw: string, random: Random, donors: readonly Buffer[]): string {
   }
   if (random.chance(50)) return JSON.stringify(mutateBytes(Buffer.from(text), random, [Buffer.from(text)]).toString('utf8'));
   return JSON.stringify(random.pick([text.toUpperCase(), text.toLowerCase(), `${text} `, ` ${text}`, `${text}=`, text.replace(/=+$/, ''), text.replaceAll('+', '-').replaceAll('/', '_'), text.slice(1), text + text, text.normalize('NFD'), text.replace('a', '\u0430'), `${text}\0`, '']));
+}
+
+/** Undefined where an earlier change made it no string of JSON any more. */
+function textOf(raw: string): string | undefined {
+  try {
+    return JSON.parse(raw) as string;
+  } catch {
+    return undefined;
+  }
 }
 
 function copy(node: Node): Node {
