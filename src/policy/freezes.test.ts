@@ -64,6 +64,7 @@ test('a freeze that means nothing makes no policy', () => {
   assert.doesNotThrow(policy(friday));
   for (const change of [
     { rule: 'FREQ=SECONDLY' }, { rule: 'FREQ=WEEKLY;BYDAY=XX' }, { rule: 'FREQ=DAILY;FOO=1' }, { rule: 'FREQ=DAILY\nRDATE:20260101' }, { rule: 'FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30' }, { rule: 'FREQ=DAILY;INTERVAL=0' },
+    { rule: `FREQ=YEARLY;BYHOUR=${Array.from({ length: 24 }, (_, hour) => hour).join()};BYMINUTE=0,10,20,30` }, { rule: 'FREQ=DAILY;COUNT=100000000' }, { rule: 'FREQ=HOURLY;INTERVAL=9999999' },
     { zone: 'Mars/Olympus' }, { start: '2026-02-30T16:00' }, { minutes: 0 },
   ]) assert.throws(policy({ ...friday, ...change }), { code: 'malformed-document' }, JSON.stringify(change));
 });

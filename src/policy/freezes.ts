@@ -10,8 +10,9 @@ import type { Bench } from './rules.ts';
 // sides of a change of the clocks. A window lasts its minutes, elapsed; a local time that does not exist begins none (section 3.3.10).
 
 /** Windows that follow each other without a gap are one; more of them than this have no end worth naming. */
-const mostChained = 1000;
-/** No second-by-second windows: they would only cost. */
+const mostChained = 100;
+/** No second-by-second windows, and no lists whose product is a day of minutes: they would only cost, at every decision. */
+const most = { values: 64, product: 31, COUNT: 10_000, INTERVAL: 1000 };
 const ruleForm = /^FREQ=(?:YEARLY|MONTHLY|WEEKLY|DAILY|HOURLY)(?:;(?:INTERVAL|COUNT|UNTIL|BYMONTH|BYMONTHDAY|BYYEARDAY|BYWEEKNO|BYDAY|BYHOUR|BYMINUTE|BYSETPOS|WKST)=[A-Z0-9,+-]+)*$/;
 
 const recurrences = new WeakMap<Freeze, RRuleTemporal>();
@@ -35,12 +36,24 @@ export function judgeFreezes({ question, evidence }: Bench, freezes: readonly Fr
 export function requireFreeze(freeze: Freeze): void {
   try {
     if (freeze.rule !== undefined && !ruleForm.test(freeze.rule)) throw new RangeError('the rule is none of RFC 5545 that is taken here');
+    requireBounded(freeze.rule ?? '');
     recurrenceOf(freeze)?.all((_, index) => index < 1);
     startOf(freeze);
   } catch (cause) {
     throw new CairnError('malformed-document', `policy: the freeze ${freeze.name}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause, fix: 'start: 2026-12-18T16:00, zone: Europe/Berlin, rule: FREQ=WEEKLY;BYDAY=FR (YEARLY, MONTHLY, WEEKLY, DAILY or HOURLY)',
     });
+  }
+}
+
+function requireBounded(rule: string): void {
+  let product = 1;
+  for (const part of rule.split(';')) {
+    const [name = '', value = ''] = part.split('=');
+    const values = value.split(',').length;
+    if (name.startsWith('BY') && name !== 'BYDAY') product *= values;
+    const large = (name === 'COUNT' || name === 'INTERVAL') && Number(value) > most[name];
+    if (large || values > most.values || product > most.product) throw new RangeError(`${name} of the rule is too much to compute at every decision`);
   }
 }
 
