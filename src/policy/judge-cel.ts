@@ -41,7 +41,7 @@ function judged(bench: Bench, rule: CelRule): Judged {
   const used = bench.evidence.statements.filter(({ says }) => kinds.has(says.kind)).map(({ envelope }) => envelope);
   const until = untilOf(bench, compiled.facts);
   if ('value' in outcome && outcome.value === true) return pass(rule.name, 'holds', rule, used, until);
-  const found = 'error' in outcome ? `has no answer: ${outcome.error}` : outcome.value === false ? 'does not hold' : `gives ${valueText(outcome.value)}, which is not true`;
+  const found = 'error' in outcome ? `has no answer: ${outcome.error}` : outcome.value === false ? `${rule.name} does not hold` : `gives ${valueText(outcome.value)}, which is not true`;
   const cause = kinds.size > 0 && used.length === 0 ? 'absent' : 'unmet';
   return fail(rule.name, found, rule, { nearest: explain(compiled.expression, celFacts(compiled.facts, facts).values), fix: rule.fix ?? fixFor(bench, compiled.facts), cause, evidence: used }, until);
 }
