@@ -40,16 +40,20 @@ export async function verify(count: number, say: (line: string) => void): Promis
   const rows: string[][] = [];
   const measure = (name: string, texts: () => readonly Buffer[], run: (text: Buffer) => void): number => {
     const rates: number[] = [];
+    const busy: number[] = [];
     // The first round makes it warm.
     for (let round = -1; round < count; round += 1) {
       const list = texts();
-      const began = performance.now();
+      const [began, worked] = [performance.now(), process.cpuUsage()];
       for (const text of list) run(text);
-      if (round >= 0) rates.push((list.length * 1000) / (performance.now() - began));
+      if (round < 0) continue;
+      rates.push((list.length * 1000) / (performance.now() - began));
+      const { user, system } = process.cpuUsage(worked);
+      busy.push((list.length * 1e6) / (user + system));
     }
-    const sorted = rates.toSorted((a, b) => a - b);
-    const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
-    rows.push([name, ...[median, sorted[0] ?? 0, sorted.at(-1) ?? 0].map((rate) => Math.round(rate).toString())]);
+    const middle = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+    const median = middle(rates);
+    rows.push([name, ...[median, Math.min(...rates), Math.max(...rates), middle(busy)].map((rate) => Math.round(rate).toString())]);
     say(`${name}: ${Math.round(median)} a second`);
     return median;
   };
@@ -69,7 +73,7 @@ export async function verify(count: number, say: (line: string) => void): Promis
   }
   return {
     title: `Verifications a second, warm, from bytes, one thread; median of ${count} rounds (the machine's load before: ${busy.toFixed(1)})`,
-    tables: [{ columns: ['bundles', 'median', 'least', 'most'], rows }],
+    tables: [{ columns: ['bundles', 'median', 'least', 'most', 'a second of CPU'], rows }],
     figures: [{ what: 'verification, warm, key + log', target: `>= ${target} a second`, figure: Math.round(headline).toString(), met: headline >= target }],
     missed: headline < target ? [`${Math.round(headline)} verifications a second for key + log, fewer than ${target}`] : [],
   };
