@@ -81,8 +81,8 @@ export async function openLedger(options: LedgerOptions): Promise<OpenLedger> {
   const database: Database = new Kysely<Tables>({ dialect: connection.dialect });
   const own = { record: spkiOf(options.record.publicKey).toString('base64'), admit: options.admit ?? [] };
   const stale = await createTables(database);
-  // In one transaction, where there is something to fill in.
-  const truth = await database.transaction().execute(async () => new Truth(connection));
+  const truth = new Truth(connection);
+  if (truth.lacksSeen()) await database.transaction().execute(async () => truth.fillSeen());
   if (stale) await database.transaction().execute((transaction) => rebuild(transaction, connection, own));
   const writer = new Mutex();
   let { keys } = options;

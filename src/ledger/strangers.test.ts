@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { makeStatement, pae, payloadOf, predicateTypes, signEnvelope, subjectOf } from '#attest';
 import { digestOf, fixedClock, noFaults, sha256 } from '#core';
@@ -109,4 +110,17 @@ test("the day's count of strangers' entries outlives a restart, and forgets what
   await ledger.commit([tests('one')]);
   for (let at = 0; at < 4; at++) await ledger.log(entryOf(`new ${at}`, person));
   assert.equal(await ledger.strangersOfToday(), 4);
+});
+
+test('a ledger from before leaves were found by their hashes is filled in when it is opened', async (t) => {
+  const { path, ledger } = await ledgerAt(t);
+  const wanted = entryOf('a file', person);
+  const { entry } = await ledger.log(wanted);
+  await ledger.commit([tests('one')]);
+  const database = new DatabaseSync(path);
+  database.exec('drop table seen');
+  database.close();
+  const second = await openLedger({ path, keys, record, clock, faults: noFaults });
+  t.after(() => second.close());
+  assert.deepEqual(await second.log(wanted), { entry, fresh: false });
 });

@@ -15,6 +15,7 @@ export function leafOf(body: Buffer): Leaf {
 /** The tables that are the truth, as the one writer sees and extends them, and the tree over them. */
 export class Truth {
   readonly tree: MerkleTree;
+  readonly #connection: Connection;
   readonly #size;
   readonly #last;
   readonly #candidates;
@@ -39,7 +40,7 @@ export class Truth {
     this.#addEnvelope = prepare('insert into envelopes (digest, idx, key, body) values (?, ?, ?, ?)');
     this.#tile = prepare('insert into tiles (level, idx, hashes) values (?, ?, ?) on conflict (level, idx) do update set hashes = excluded.hashes');
     this.#checkpoint = prepare('insert into checkpoints (size, note) values (?, ?)');
-    this.#fillSeen(connection);
+    this.#connection = connection;
   }
 
   size(): number {
@@ -80,10 +81,15 @@ export class Truth {
     this.#checkpoint.run(size, note);
   }
 
-  /** Of a ledger that was written before there was such a table. Only the answer to a second request for one entry hangs on it. */
-  #fillSeen({ prepare }: Connection): void {
-    if (prepare('select 1 as one from seen limit 1').get() !== undefined) return;
-    const page = prepare('select idx, body from leaves where idx >= ? order by idx limit 1000');
+  /** Whether the ledger was written before there was a table of leaves by their hashes. */
+  lacksSeen(): boolean {
+    const { prepare } = this.#connection;
+    return prepare('select 1 as one from seen limit 1').get() === undefined && prepare('select 1 as one from leaves limit 1').get() !== undefined;
+  }
+
+  /** Only the answer to a second request for one entry hangs on it. */
+  fillSeen(): void {
+    const page = this.#connection.prepare('select idx, body from leaves where idx >= ? order by idx limit 1000');
     for (let next = 0; ; ) {
       const rows = page.all(next);
       for (const { idx, body } of rows) {

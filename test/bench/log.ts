@@ -22,6 +22,8 @@ const writers = 100;
 const clock: Clock = { now: () => new Date(), elapsed: () => performance.now() };
 
 interface Measured {
+  /** Of this process, a thing written, in microseconds; of Tessera and of the load nothing is known. */
+  readonly cpu?: number;
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
@@ -50,6 +52,7 @@ export function aStatement() {
 async function write<T>(things: readonly T[], at: number, one: (thing: T) => Promise<unknown>): Promise<Measured> {
   const times: number[] = [];
   let next = 0;
+  const cpu = process.cpuUsage();
   const start = performance.now();
   await Promise.all(
     Array.from({ length: at }, async () => {
@@ -62,7 +65,8 @@ async function write<T>(things: readonly T[], at: number, one: (thing: T) => Pro
   );
   const took = (performance.now() - start) / 1000;
   times.sort((a, b) => a - b);
-  return { perSecond: things.length / took, p50: times[times.length >> 1] ?? 0, p99: times[Math.floor(times.length * 0.99)] ?? 0 };
+  const spent = process.cpuUsage(cpu);
+  return { cpu: (spent.user + spent.system) / things.length, perSecond: things.length / took, p50: times[times.length >> 1] ?? 0, p99: times[Math.floor(times.length * 0.99)] ?? 0 };
 }
 
 const several = <T>(count: number, one: () => T): T[] => Array.from({ length: count }, one);
@@ -86,8 +90,10 @@ async function overHttp(): Promise<Record<string, Measured>> {
   const shop = await library({ after: (end: () => unknown) => ends.push(end) } as unknown as TestContext);
   const env = { ...process.env, CAIRN_BENCH_KEY: shop.signer.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), CAIRN_BENCH_PUBLIC: spkiOf(shop.signer.publicKey).toString('base64') };
   const load = async (route: string, count: number) => {
+    const cpu = process.cpuUsage();
     const { stdout } = await run(process.execPath, [join(import.meta.dirname, 'log-load.ts'), shop.url, await readToken(shop.home.paths), route, String(count), String(writers)], { env });
-    return JSON.parse(stdout) as Measured;
+    const spent = process.cpuUsage(cpu);
+    return { ...(JSON.parse(stdout) as Measured), cpu: (spent.user + spent.system) / count };
   };
   try {
     await load('/api/v2/log/entries', 500);
@@ -134,8 +140,8 @@ export async function log(count: number, say: (line: string) => void): Promise<R
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  const median = (name: string, of: keyof Measured) => (rounds.get(name) ?? []).map((one) => one[of]).toSorted((a, b) => a - b)[count >> 1] ?? 0;
-  const rows = [...rounds.keys()].map((name) => [name, name.startsWith('one writer') ? '1' : String(writers), Math.round(median(name, 'perSecond')).toLocaleString('en'), median(name, 'p50').toFixed(1), median(name, 'p99').toFixed(1)]);
+  const median = (name: string, of: keyof Measured) => (rounds.get(name) ?? []).map((one) => one[of] ?? 0).toSorted((a, b) => a - b)[count >> 1] ?? 0;
+  const rows = [...rounds.keys()].map((name) => [name, name.startsWith('one writer') ? '1' : String(writers), Math.round(median(name, 'perSecond')).toLocaleString('en'), median(name, 'p50').toFixed(1), median(name, 'p99').toFixed(1), name.startsWith('Tessera') ? '' : median(name, 'cpu').toFixed(0)]);
   const missed: string[] = [];
   const require = (holds: boolean, what: string) => void (holds || missed.push(what));
   for (const name of ['entries', 'statements']) {
@@ -146,7 +152,7 @@ export async function log(count: number, say: (line: string) => void): Promise<R
   for (const name of ['HTTP, Rekor v2', 'HTTP, statements']) require(median(name, 'perSecond') >= targets.http, `${name}: ${Math.round(median(name, 'perSecond'))} a second, ${targets.http} are the target`);
   return {
     title: `Log: ${count} rounds, medians; every entry on the disk and under a checkpoint before it is answered, signatures checked over HTTP`,
-    tables: [{ columns: ['what', 'writers', 'a second', 'p50 ms', 'p99 ms'], rows }],
+    tables: [{ columns: ['what', 'writers', 'a second', 'p50 ms', 'p99 ms', 'CPU us each'], rows }],
     missed,
   };
 }

@@ -86,6 +86,8 @@ test("the log gets another key: what was proven before and after verifies, a che
   assert.deepEqual(await shop.json('key', 'rotate', 'log'), { ...rotated, followed: true });
   assert.deepEqual(currentTrust(parseTrustFile(await readFile(join(shop.repository, 'cairn.trust.json')))), trust);
   await shop.json('verify', after.release);
+  await shop.json('backup', 'after.tar');
+  await shop.json('restore', 'after.tar', '--home', join(shop.folder, 'restored'));
   const root = await (await fetch(`${shop.url}/sigstore/trusted_root.json`)).json() as { tlogs: { publicKey: { validFor: { start: string; end?: string } } }[] };
   assert.equal(root.tlogs.length, 2);
   assert.equal(root.tlogs[0]?.publicKey.validFor.end, root.tlogs[1]?.publicKey.validFor.start);
