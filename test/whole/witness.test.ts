@@ -4,13 +4,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse, stringify } from 'yaml';
 import { parsePredicate } from '#attest';
 import { CairnError } from '#core';
 import { loadServerKeys } from '#home';
 import { appendLeaves, consistencyProof, cosignedAt, formatCheckpoint, leafHash, parseNote, parseVkey, readCheckpoint, rootAt, type TileReader } from '#log';
 import type { Policy } from '#policy';
-import { runCairn } from '../support/machine.ts';
 import { library, type Library } from '../support/library.ts';
+import { Machine, runCairn } from '../support/machine.ts';
 import { witnessFor, type RunningWitness } from '../support/witness.ts';
 
 // A log, its witnesses and its clients, each a process or a folder of its own, and what happens when one of them lies.
@@ -186,4 +188,52 @@ test('audit keeps what an intruder who rewrote the ledger on the disk cannot tak
   const { context } = await shop.fails(4, 'verification-failed', 'audit');
   assert.match(JSON.stringify(context['findings']), /the log forked: .*cairn ledger evidence/);
   assert.deepEqual((await shop.json<Kept>('ledger', 'evidence')).evidence.map(({ misdeeds }) => misdeeds.map(({ reason }) => reason)), [['log-fork']]);
+});
+
+test('a machine as it is really run: the policy takes a witness in, a restart forgets nothing, and a new key of the log must be told to it', async (t) => {
+  const witness = await witnessFor(t, 'one.example.com');
+  const machine = await Machine.make(t);
+  const ok = async (...parameters: string[]) => {
+    const ran = await machine.cairn(...parameters);
+    assert.equal(ran.code, 0, `cairn ${parameters.join(' ')}: ${ran.stdout}${ran.stderr}`);
+    return ran;
+  };
+  const shown = async () => parseNote(await fetch(`${machine.url}/checkpoint`).then((answer) => answer.text()));
+  const cosigned = async () => {
+    for (let tries = 0; tries < 100 && cosignedAt(await shown(), parseVkey(witness.vkey)) === undefined; tries++) await sleep(50);
+    assert.ok(cosignedAt(await shown(), parseVkey(witness.vkey)), 'the newest checkpoint is cosigned');
+  };
+  await machine.init();
+  await machine.startUp();
+  const trust = join(machine.repository, 'cairn.trust.json');
+  await witness.up({ logs: [trust] });
+  const draft = parse((await ok('policy', 'show', '--yaml')).stdout) as { witnesses?: unknown; environments: { rules: unknown[] }[] };
+  draft.witnesses = [witness.entry];
+  for (const one of draft.environments) one.rules.push({ kind: 'witnessed', threshold: 1, blocksRollback: false });
+  await writeFile(join(machine.folder, 'policy.yaml'), stringify(draft));
+  await ok('policy', 'propose', join(machine.folder, 'policy.yaml'));
+  const release = await machine.release();
+  await ok('promote', release, 'staging');
+  await ok('verify', release);
+  await cosigned();
+
+  await t.test('after a restart the cosignature is there without asking', async () => {
+    await machine.stop();
+    await witness.down();
+    await machine.startUp();
+    assert.ok(cosignedAt(await shown(), parseVkey(witness.vkey)));
+  });
+  await t.test('a log with a new key is witnessed again when its witness was given the new trust file', async () => {
+    await witness.up();
+    await ok('key', 'rotate', 'log');
+    // What it saw before, under the key before, it has seen; what comes now is another key's.
+    await ok('verify', release);
+    let status = '';
+    for (let tries = 0; tries < 100 && !status.includes('does not trust the key'); tries++) status = (await ok('status')).stdout;
+    assert.match(status, /witness +one +unreachable: does not trust the key that this log signs with now/);
+    await witness.down();
+    await witness.up({ logs: [trust] });
+    await ok('verify', release);
+    await cosigned();
+  });
 });
