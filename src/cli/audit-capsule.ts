@@ -17,7 +17,13 @@ export async function auditCapsule(context: Context, json: boolean, file: string
   const session = await openSession(system);
   const { environments } = await session.api.info();
   const { application, release, label } = await resolve(system, session, reference ?? environments.at(-1)?.name ?? '');
-  const footing = await openFooting(system, session);
+  let footing = await openFooting(system, session);
+  const { witnesses = [] } = footing.policy;
+  if (witnesses.length > 0) {
+    // A while is given to those that have not seen the newest entries yet: what they say goes along.
+    await session.api.witnessed(footing.checkpoint.size, witnesses.length);
+    footing = await openFooting(system, session);
+  }
   const trustFile = await trustFileOf(system, session.home);
   const { roots } = await sigstoreRoots(session.home.paths);
   const { about, files } = await collectCapsule({ session, footing, trustFile, roots, application, release, version: system.version, created: system.clock.now().toISOString() });

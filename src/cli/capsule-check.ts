@@ -1,5 +1,5 @@
 import { canonicalJson, type Digest } from '#core';
-import type { LogVerifier } from '#log';
+import { cosignedAt, parseNote, parseVkey, type Checkpoint, type LogVerifier } from '#log';
 import type { Policy, PolicyVersion } from '#policy';
 import { currentTrust, parseTrustFile, requireChain, trustDigest, verifierOf, type SigstoreRoot, type Trust, type TrustFile } from '#verify';
 import { trustFiles } from './capsule-collect.ts';
@@ -25,6 +25,8 @@ export interface CapsuleReport {
   readonly policies: readonly PolicyVersion[];
   readonly parts: ReleaseParts;
   readonly checkpoint: { readonly size: number; readonly root: string; readonly time: number };
+  /** Witnesses of the newest policy that cosigned that checkpoint. */
+  readonly witnesses: readonly { readonly name: string; readonly time: number }[];
   readonly decided: readonly Decided[];
 }
 
@@ -53,7 +55,15 @@ export async function checkCapsule(about: CapsuleAbout, files: CapsuleFiles, giv
   checkRequests(held);
   const verdicts = held.filter(({ kind }) => kind === 'verdict');
   const decided = verdicts.map((verdict) => decideAgain(verdict, { release: about.release, parts, held, policies, evidence: (version) => evidenceUnder(version, held, about.release, parts, log, roots) }));
-  return { trust: trustDigest(trust), held, policies, parts, checkpoint: { size: newest.size, root: about.checkpoint.root, time: newest.time }, decided };
+  return { trust: trustDigest(trust), held, policies, parts, witnesses: witnessesOf(newest, policies), checkpoint: { size: newest.size, root: about.checkpoint.root, time: newest.time }, decided };
+}
+
+/** @throws CairnError `verification-failed` where a line in the name of a witness is not by its key */
+function witnessesOf({ note }: Checkpoint, policies: readonly PolicyVersion[]): { name: string; time: number }[] {
+  return (policies.at(-1)?.policy.witnesses ?? []).flatMap(({ name, key }) => {
+    const time = cosignedAt(parseNote(note), parseVkey(key));
+    return time === undefined ? [] : [{ name, time }];
+  });
 }
 
 /** The caller's trust decides. The capsule may have an older or a newer version of it, which must follow by its own signatures. */

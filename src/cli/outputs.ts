@@ -89,7 +89,7 @@ const backupPoint = { created: text, data: z.boolean(), log: z.object({ size: co
 const capsuleVerified = z.object({
   application: text, release: digest, origin: text,
   trust: z.object({ digest, from: z.enum(['given', 'capsule']).meta({ description: 'capsule: its own, which proves nothing about who made it' }) }),
-  checkpoint: z.object({ size: count, root: hex, time: seconds }),
+  checkpoint: z.object({ size: count, root: hex, time: seconds }), witnesses: z.array(z.object({ name: text, time: seconds })),
   statements: z.array(z.object({ kind: text, predicateType: text, envelope: digest, logIndex: count, time: seconds, path: text })),
   policies: z.array(z.object({ version: count, digest, from: count })),
   verdicts: z.array(z.object({

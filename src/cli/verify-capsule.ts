@@ -26,7 +26,7 @@ export async function verifyCapsule(context: Context, flags: CapsuleFlags, file:
   return {
     application: about.application, release: about.release, origin: about.origin,
     trust: { digest: trust, from: given === undefined ? 'capsule' : 'given' },
-    checkpoint: { size: checkpoint.size, root: checkpoint.root, time: checkpoint.time },
+    checkpoint: { size: checkpoint.size, root: checkpoint.root, time: checkpoint.time }, witnesses: report.witnesses,
     statements: held.map(({ kind, statement, envelope, logIndex, time, path }) => ({ kind, predicateType: statement.predicateType, envelope, logIndex, time, path })),
     policies: policies.map(({ policy, digest, logIndex }) => ({ version: policy.version, digest, from: logIndex })),
     verdicts: decided,
@@ -51,13 +51,14 @@ async function trustAtHand(system: System, { trust, trustCapsule, sigstoreRoot }
   return { path, file: parseTrustFile(bytes), roots };
 }
 
-function print(context: Context, { held, policies, checkpoint, decided }: CapsuleReport, application: string, release: string, archive: { bytes: number; files: number; without: number }, trust: string | undefined): void {
+function print(context: Context, { held, policies, checkpoint, witnesses, decided }: CapsuleReport, application: string, release: string, archive: { bytes: number; files: number; without: number }, trust: string | undefined): void {
   row(context, 'capsule', `${application} ${release}`);
   row(context, 'ok', 'archive', `${count(archive.files, 'file')}, ${size(archive.bytes)}`, 'each as its manifest says');
   row(context, trust === undefined ? '' : 'ok', 'trust', trust ?? "the capsule's own: it proves nothing about who made it");
   row(context, 'ok', 'release', 'hashed from its digest down', `${count(archive.without, 'layer')} and other blobs are not in it`);
   row(context, 'ok', 'statements', `${count(held.length, 'signature')} and log proofs`, `the newest at ${held.at(-1)?.logIndex ?? 0}`);
   row(context, 'ok', 'log', `${count(checkpoint.size, 'entry', 'entries')}, one history`, `checkpoint ${checkpoint.root.slice(0, 12)} of ${dateOf(checkpoint.time)}`);
+  if (witnesses.length > 0) row(context, 'ok', 'witnesses', `${count(witnesses.length, 'witness', 'witnesses')} of the policy saw that checkpoint`, witnesses.map(({ name }) => name).join(', '));
   row(context, 'ok', 'policy', `${count(policies.length, 'version')}, from the one that trust names`, `version ${policies.at(-1)?.policy.version ?? 0} ${short(policies.at(-1)?.digest ?? '')}`);
   for (const { environment, revision, result, policy, decided: again, weighed, later, logIndex } of decided) {
     const said = `${result === 'PASSED' ? 'let into' : 'refused for'} ${environment}, revision ${revision}`;
