@@ -48,3 +48,27 @@ test('what is not exactly a request is refused with its reason: fields too many 
     asked({ verifier: { publicKey: { rawBytes: key, hint: '' }, keyDetails: 'PKIX_ECDSA_P256_SHA_256' } }), asked({ verifier: { publicKey: { rawBytes: key }, keyDetails: 'PKIX_ECDSA_P384_SHA_384' } }),
   ]) refused(bad);
 });
+
+/** The smallest certificate: no name, no extension, signed by the key that it is of. */
+function certificateOf(of: typeof signer): Buffer {
+  const der = (tag: number, ...parts: Uint8Array[]) => {
+    const content = Buffer.concat(parts);
+    const length = content.byteLength < 128 ? [content.byteLength] : content.byteLength < 256 ? [0x81, content.byteLength] : [0x82, content.byteLength >> 8, content.byteLength & 255];
+    return Buffer.concat([Buffer.from([tag, ...length]), content]);
+  };
+  const algorithm = der(0x30, Buffer.from('06082a8648ce3d040302', 'hex'));
+  const validity = der(0x30, der(0x17, Buffer.from('260101000000Z')), der(0x17, Buffer.from('270101000000Z')));
+  const body = der(0x30, der(0xa0, der(2, Buffer.from([2]))), der(2, Buffer.from([1])), algorithm, der(0x30), validity, der(0x30), spkiOf(of.publicKey));
+  return der(0x30, body, algorithm, der(3, Buffer.from([0]), of.sign(body)));
+}
+
+test('a request with a certificate is checked with its key and logged with its bytes; PEM, bytes behind it and another key are refused', () => {
+  const certificate = certificateOf(signer);
+  const withCertificate = (raw: Buffer) => asked({ verifier: { x509Certificate: { rawBytes: raw.toString('base64') }, keyDetails: 'PKIX_ECDSA_P256_SHA_256' } });
+  const { body, key: by } = readRekorRequest(withCertificate(certificate));
+  assert.equal(by, key);
+  assert.ok(body.includes(`"x509Certificate":{"rawBytes":"${certificate.toString('base64')}"}`));
+  refused(withCertificate(certificateOf(generateSigner('ecdsa'))), 'verification-failed');
+  refused(withCertificate(Buffer.concat([certificate, Buffer.from([0])])));
+  refused(withCertificate(Buffer.from(`-----BEGIN CERTIFICATE-----\n${certificate.toString('base64')}\n-----END CERTIFICATE-----\n`)));
+});
