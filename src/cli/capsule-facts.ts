@@ -40,8 +40,10 @@ export function checkFacts(facts: Facts, { document, release, before, weighed, w
   require('revoked', facts.revoked, revoked(before, document.application, release));
   require('revokedKeys', ordered(facts.revokedKeys), ordered(revokedKeys(before, weighed)));
   require('revokedPackages', packages(facts.revokedPackages), packages(revokedPackages(before, weighed)));
+  if (facts.incidents !== undefined) require('incidents', facts.incidents.map(({ logIndex, environment, code, owner }) => ({ logIndex, environment, code, owner })), openIncidents(before, document.application, release));
+  if (facts.spentGlass !== undefined) require('spentGlass', facts.spentGlass.toSorted(), spentGlass(before, document.application, release));
   for (const { envelope, by } of [...facts.debts, ...(facts.breakGlass === null ? [] : [facts.breakGlass])]) {
-    const found = before.some((one) => one.kind === 'breakGlass' && one.envelope === envelope && parsePredicate('breakGlass', one.statement).by === by);
+    const found = before.some((one) => one.kind === 'breakGlass' && one.envelope === envelope && by.split(', ').includes(parsePredicate('breakGlass', one.statement).by));
     if (!found) throw refused('fact-mismatch', `${where} was decided on a break-glass by ${by}, which nobody signed`, { context: { fact: 'breakGlass' } });
   }
   return { unproven: unproven(facts) };
@@ -76,6 +78,31 @@ function revokedPackages(before: readonly Held[], weighed: readonly EvidenceStat
   const bills = weighed.flatMap(({ says }) => (says.kind === 'sbom' ? [says.packages] : []));
   const all = before.filter(({ kind }) => kind === 'packageRevocation').map(({ statement }) => parsePredicate('packageRevocation', statement));
   return all.filter(({ purl }) => bills.some((one) => findPackage(one, purl) !== undefined));
+}
+
+function openIncidents(before: readonly Held[], application: string, release: Digest): NonNullable<Facts['incidents']> {
+  const open = new Map<number, NonNullable<Facts['incidents']>[number]>();
+  for (const { kind, statement, logIndex } of before) {
+    if (!subjectDigests(statement).includes(release)) continue;
+    if (kind === 'incident') {
+      const { application: of, environment, code } = parsePredicate('incident', statement);
+      if (of === application) open.set(logIndex, { logIndex, environment, code, owner: null });
+    } else if (kind === 'resolution') {
+      const { incident, action, owner } = parsePredicate('resolution', statement);
+      const found = open.get(incident);
+      if (action === 'resolve') open.delete(incident);
+      else if (found !== undefined) open.set(incident, { ...found, owner });
+    }
+  }
+  return [...open.values()];
+}
+
+/** Statements that a verdict before this one let something past by. */
+function spentGlass(before: readonly Held[], application: string, release: Digest): Digest[] {
+  const verdicts = before.filter(({ kind }) => kind === 'verdict').map(({ statement }) => parsePredicate('verdict', statement));
+  const passed = verdicts.filter(({ verificationResult }) => verificationResult === 'PASSED').map((one) => one['https://cairn.internal/verdict/v1']);
+  return passed.filter((one) => one.application === application && one.release === release && one.rules.some(({ waived }) => waived === true))
+    .flatMap(({ rules }) => rules.find((one) => one.rule === 'break-glass' && one.passed)?.evidence ?? []).toSorted();
 }
 
 function unproven(facts: Facts): string[] {

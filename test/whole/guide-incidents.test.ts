@@ -76,6 +76,17 @@ test('the guide to incidents and revocation says what happens', async (t) => {
     written = written.replace(whole, () => `\`\`\`console\n${anew}\`\`\``);
   }
   if (process.env['UPDATE_GUIDE'] !== undefined) await writeFile(guide, written);
+
+  // Whoever was not there finds all of it in order, and decides each of it again.
+  const audited = await shop.cairn('audit');
+  assert.equal(audited.code, 0, audited.stderr);
+  for (const [name, release] of [['past broken glass', later], ['behind a debt', next], ['with an incident', damaged]] as const) {
+    const file = join(shop.folder, `${release.slice(7, 19)}.tar`);
+    const written = await shop.cairn('audit', '--capsule', file, release.slice(7, 19));
+    assert.equal(written.code, 0, `${name}: ${written.stderr}`);
+    const again = await shop.cairn('verify', '--capsule', file);
+    assert.equal(again.code, 0, `${name}: ${again.stderr}`);
+  }
 });
 
 /** Flips a byte of the layer that holds the release's own file. */
