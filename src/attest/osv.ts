@@ -61,7 +61,6 @@ export function ratingOfNumber(text: string): Rating | undefined {
 /** Whether a version is affected, and the first one after it that is not. */
 export function judgeVersion(one: OsvAffected, ecosystem: string, version: string): { affected: boolean; fixed: string | null; comparable: boolean } {
   const named = (one.versions ?? []).includes(version);
-  const inside: string[] = [];
   let [hit, comparable] = [named, true];
   let fixed: string | null = null;
   for (const { type, events } of one.ranges ?? []) {
@@ -71,9 +70,7 @@ export function judgeVersion(one: OsvAffected, ecosystem: string, version: strin
     if (verdict === undefined) comparable = false;
     else if (verdict) hit = true;
     if (compare === undefined) continue;
-    for (const { fixed: at } of events) if (at !== undefined && (compare(at, version) ?? -1) > 0) inside.push(at);
-    const [first] = inside.toSorted((a, b) => compare(a, b) ?? 0);
-    fixed = first ?? fixed;
+    for (const { fixed: at } of events) if (at !== undefined && (compare(at, version) ?? -1) > 0 && (fixed === null || (compare(at, fixed) ?? 0) < 0)) fixed = at;
   }
   return { affected: hit, fixed: hit ? fixed : null, comparable: comparable || named };
 }
