@@ -13,7 +13,7 @@ import type { Candidate } from './capsule-evidence.ts';
 import { publicKey } from './public-key.ts';
 
 type Verdict = PredicateOf<'verdict'>;
-export type Said = Verdict['https://cairn.internal/verdict/v1'];
+type Said = Verdict['https://cairn.internal/verdict/v1'];
 
 /** A decision of the past, with all that it was made of. */
 export interface PastDecision {

@@ -18,7 +18,7 @@ export function policyLines(policy: Policy): Line[] {
   ];
 }
 
-export function quorumText({ quorum }: Policy): string {
+function quorumText({ quorum }: Policy): string {
   return quorum.map(({ role, threshold }) => `${threshold} ${role}`).join(', ');
 }
 
@@ -27,7 +27,7 @@ function personText({ roles, keys, validity = {}, identities = [], machine }: Pe
   return [roles.join(', '), count(keys.length, 'key'), ...bounded, ...identities.map(({ subject }) => subject), ...(machine === true ? ['a machine'] : [])].join('; ');
 }
 
-export function ruleText(rule: Rule): string {
+function ruleText(rule: Rule): string {
   const back = rule.blocksRollback ? ', rollbacks too' : '';
   switch (rule.kind) {
     case 'cel':

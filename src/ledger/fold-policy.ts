@@ -55,7 +55,7 @@ async function revokedKeys(index: Database) {
   return rows.map(({ key, after_idx, by_whom, reason }) => ({ key, after: after_idx, by: by_whom, reason }));
 }
 
-export interface SignedBy {
+interface SignedBy {
   readonly envelope: Digest;
   readonly logIndex: number;
   readonly time: number;

@@ -120,6 +120,9 @@ test('a proposal that follows a version which is in force no more is dead, also 
   assert.equal(await say(signs(one, signers.dan), signs(one, signers.sue), signs(one, signers.rex)), 2);
   assert.deepEqual((await ledger.proposals()).map(({ state }) => state), ['dead', 'in-force']);
   await say(signs(two, signers.rex));
+  // Nor does one come back as what a later version would follow.
+  const third = next(two);
+  assert.equal(await say(signs(third, signers.dan), signs(third, signers.sue), signs(third, signers.rex)), 2);
   assert.equal((await ledger.policy()).revoke, undefined);
   assert.deepEqual((await chainOf(ledger)).versions, await ledger.policies());
 });

@@ -127,7 +127,10 @@ function labelOf(rule: Rule): string {
   return 'environment' in rule ? `${rule.kind} ${rule.environment}` : rule.kind === 'approvals' ? `approvals ${rule.role}` : rule.kind;
 }
 
-const builtIn: readonly string[] = ['provenance', 'sbom', 'tests', 'clean', 'soak', 'approvals', 'rebuilt', 'witnessed', 'not-quarantined', 'not-revoked', 'schema', 'freeze', 'break-glass'];
+const builtIn: readonly string[] = [
+  'provenance', 'sbom', 'tests', 'clean', 'soak', 'approvals', 'rebuilt', 'witnessed', 'not-quarantined', 'not-revoked', 'schema', 'break-glass', 'not-frozen', 'no-open-incident', 'no-debt',
+  'no-revoked-package',
+];
 
 function checkRules(policy: Policy, environment: Environment, report: Report): void {
   const names = new Set<string>();

@@ -57,7 +57,7 @@ export const factTexts: Readonly<Record<FactName, string>> = {
   vulnerabilities: 'what those found. `rank`: none 0, low 1, medium 2, high 3, critical 4, unknown 5',
   findings: 'what the newest report of each tool found. `rank`: none 0, note 1, warning 2, error 3',
   approvals: 'of this release for this environment, unexpired, the newest of each person. Who asks is not among them',
-  signatures: 'who signed it and said no more, as `cosign sign` does',
+  signatures: 'each who signed it and said no more, as `cosign sign` does',
   witnessed: 'the newest checkpoint that witnesses of the policy cosigned: its size, who, and whether it covers every statement that is weighed',
 };
 
@@ -113,5 +113,25 @@ function convert(spec: Spec, value: unknown, path: string, measure: Measure): Ce
     }
     default:
       return spec satisfies never;
+  }
+}
+
+/** Every fact with its type, for people. */
+export function factTable(): { readonly name: string; readonly is: string }[] {
+  return (Object.keys(factSpecs) as FactName[]).map((name) => ({ name, is: `${shapeOf(factSpecs[name])}: ${factTexts[name]}` }));
+}
+
+function shapeOf(spec: Spec): string {
+  switch (spec.kind) {
+    case 'list':
+      return `list of ${shapeOf(spec.of)}`;
+    case 'map':
+      return `map of ${shapeOf(spec.of)}`;
+    case 'optional':
+      return `${shapeOf(spec.of)}, or absent`;
+    case 'record':
+      return `{${Object.keys(spec.fields).filter((name) => !('entry' in spec.fields && name in said)).map((name) => `${name}${spec.fields[name]?.kind === 'optional' ? '?' : ''}`).join(', ')}}`;
+    default:
+      return spec.kind;
   }
 }
