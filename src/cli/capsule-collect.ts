@@ -15,6 +15,7 @@ import { chainRelease } from './capsule-release.ts';
 import { componentTypes } from './capsule-statements.ts';
 import type { Footing } from './footing.ts';
 import type { Session } from './session.ts';
+import { cosignedNote } from './witnessed.ts';
 
 export interface CollectOptions {
   readonly session: Session;
@@ -45,7 +46,7 @@ export async function collectCapsule(options: CollectOptions): Promise<{ about: 
   const policies = footing.policies.versions.map(({ policy }) => policy);
   const statements = await statementsAbout(session, release, parts.components, policies);
   const found = [...statements, ...(await policyStatements(session, footing))].toSorted((a, b) => a.logIndex - b.logIndex);
-  const newest = readCheckpoint(footing.checkpoint.note, footing.log);
+  const newest = readCheckpoint(await cosignedNote(session, footing), footing.log);
 
   const files = new Map<string, Buffer>();
   for (const [path, bytes] of parts.files) files.set(path, bytes);

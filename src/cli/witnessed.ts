@@ -46,3 +46,11 @@ export async function witnessedBy(session: Session, footing: Footing, newest: nu
   }
   return { witnesses, of: named.length, threshold };
 }
+
+/** The checkpoint that we hold, with the cosignatures that its witnesses give it when they are asked now; as it is where the log has grown meanwhile. */
+export async function cosignedNote(session: Session, { checkpoint, policy }: Pick<Footing, 'checkpoint' | 'policy'>): Promise<string> {
+  if (policy.witnesses === undefined) return checkpoint.note;
+  await session.api.witnessed(checkpoint.size, policy.witnesses.length);
+  const { checkpoint: now } = await session.api.info();
+  return parseNote(now.note).text === parseNote(checkpoint.note).text ? now.note : checkpoint.note;
+}

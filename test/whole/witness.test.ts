@@ -47,6 +47,16 @@ test('two witnesses see the log, a release is let in by what they saw, and verif
   const shown = await fetch(`${shop.url}/checkpoint`).then((answer) => answer.text());
   for (const { vkey } of witnesses) assert.ok(cosignedAt(parseNote(shown), parseVkey(vkey)), 'the checkpoint carries both cosignatures');
 
+  await t.test('a capsule carries what they signed, to be counted with the network gone', async () => {
+    const path = join(shop.folder, 'release.capsule.tar');
+    await shop.json('audit', '--capsule', path, release);
+    const elsewhere = await mkdtemp('/tmp/cairn-e-');
+    t.after(() => rm(elsewhere, { recursive: true }));
+    await cp(trustFile(shop), join(elsewhere, 'cairn.trust.json'));
+    const offline = await runCairn(elsewhere, { ...shop.environment, CAIRN_HOME: join(elsewhere, 'nothing') }, ['verify', '--capsule', path, '--json']);
+    assert.deepEqual([offline.code, (offline.json as { witnesses?: { name: string }[] }).witnesses?.map(({ name }) => name)], [0, ['one', 'two']], offline.stdout + offline.stderr);
+  });
+
   await t.test('one that is away holds up no commit; the promotion says who it is, and goes through when it is back', async () => {
     await witnesses[1]?.down();
     const next = await shop.release({ files: { 'server.js': 'two\n' }, message: 'Go on' });
