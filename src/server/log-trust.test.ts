@@ -84,6 +84,15 @@ for (const step of ['rotate', 'rotate logged', 'rotate adopted']) {
   });
 }
 
+test('a ledger that is older than its keys is not gone on with', async (t) => {
+  const { start, files } = await machine(t);
+  const { ledger } = await start();
+  files.log = generateSigner('ed25519');
+  const before = await ledger.checkpoint();
+  await assert.rejects(start(), { code: 'storage', message: /of different times/ });
+  assert.deepEqual(await ledger.checkpoint(), before);
+});
+
 test('the next key is made once, however often it is asked for', async (t) => {
   const { start } = await machine(t);
   const { trust } = await start();

@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { predicateTypes, verifyEnvelope, type Envelope } from '#attest';
 import { CairnError, canonicalJson, type Faults } from '#core';
 import type { OpenLedger } from '#ledger';
@@ -46,10 +46,13 @@ export class LogTrust {
   static async open(options: LogTrustOptions): Promise<LogTrust> {
     const { ledger, genesis, next } = options;
     const [newest, key] = [await ledger.checkpoint(), await next.find()];
-    if (newest !== undefined && key !== undefined && isSignedBy(parseNote(newest.note), [noteKey(genesis.origin, algorithms.ed25519, key.publicKey)])) {
+    const signed = (by: KeyObject) => newest === undefined || isSignedBy(parseNote(newest.note), [noteKey(genesis.origin, algorithms.ed25519, by)]);
+    if (newest !== undefined && key !== undefined && signed(key.publicKey)) {
       ledger.useLogKey(key);
       await next.adopt(key);
     }
+    // What we would sign now, everybody would refuse: this key speaks for other sizes than those that this ledger is at.
+    if (!signed(ledger.logKey())) throw new CairnError('storage', "the newest checkpoint is not signed by the log's key: ledger and keys are of different times", { fix: 'Restore both from one backup: cairn restore' });
     const file = await chainOf(ledger, genesis);
     await options.changed(file);
     return new LogTrust(options, file);
