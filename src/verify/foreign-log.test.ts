@@ -5,7 +5,7 @@ import { canonicalJson } from '#core';
 import { generateSigner } from '#sign';
 import { logInMemory, signed } from './fixture.ts';
 import { parseForeignBundle } from './foreign-bundle.ts';
-import { ourLogs, verifyLogged } from './foreign-log.ts';
+import { ourLogs, requireKeyValidity, verifyLogged } from './foreign-log.ts';
 
 // Before the library reads the same proof once more.
 
@@ -22,4 +22,9 @@ test('a proof that does not lead to its checkpoint is refused, by whichever of i
     const bad = [...hashes.map((_, at) => hashes.with(at, Buffer.alloc(32))), hashes.slice(1), [...hashes, Buffer.alloc(32)], hashes.with(0, Buffer.alloc(31))];
     for (const other of bad) assert.throws(() => verifyLogged({ ...entry, inclusionProof: { ...entry.inclusionProof!, hashes: other } }, 3, logs, undefined), { context: { reason: 'proof-invalid' } });
   }
+});
+
+test('a time that no calendar has is a refusal like any other', () => {
+  const log = { ...ourLogs(logInMemory().verifier)[0]!, until: 1_800_000_000 };
+  for (const time of [9_999_999_999_999_999, Infinity]) assert.throws(() => requireKeyValidity({ log, isOurs: false, index: 0, time }, []), { code: 'verification-failed', context: { reason: 'log-key-validity' } });
 });

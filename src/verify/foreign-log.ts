@@ -57,7 +57,7 @@ export function requireKeyValidity({ log, time }: Logged, times: readonly number
   const at = time === null ? times : [time];
   const bad = at.find((one) => one < log.from || one > log.until);
   if (bad !== undefined || (at.length === 0 && log.until !== Infinity)) {
-    throw refuse('log-key-validity', `the key of the log ${log.host} was not valid ${bad === undefined ? 'for ever, and no time is proven' : `at ${new Date(bad * 1000).toISOString()}`}`);
+    throw refuse('log-key-validity', `the key of the log ${log.host} was not valid ${bad === undefined ? 'for ever, and no time is proven' : `at ${when(bad)}`}`);
   }
 }
 
@@ -83,6 +83,12 @@ function readForeignCheckpoint(envelope: string, log: RootLog): { size: number; 
   const own = signatures.filter((one) => log.names.includes(one.name) && one.id === id);
   if (!own.some((one) => holds(Buffer.from(text), log.key, one.signature))) throw refuse('checkpoint-signature', `the checkpoint is not signed by the key of ${log.host}`);
   return { size: Number(size), root: hash };
+}
+
+/** For people; a number that no calendar has stays one. */
+export function when(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString();
 }
 
 function holds(text: Buffer, key: KeyObject, signature: Buffer): boolean {

@@ -6,7 +6,7 @@ import { p256Point, spkiOf, verifyDigest } from '#sign';
 import { isSelfIssued, readLeaf, type Leaf } from './certificate.ts';
 import { parseForeignBundle, type ForeignBundle } from './foreign-bundle.ts';
 import { requireEntryOf, type Signed } from './foreign-entry.ts';
-import { ourLogs, requireKeyValidity, verifyLogged, type Logged } from './foreign-log.ts';
+import { ourLogs, requireKeyValidity, verifyLogged, when, type Logged } from './foreign-log.ts';
 import { parseForeignStatement } from './foreign-statement.ts';
 import { knownKey, type KnownKey } from './known-keys.ts';
 import { entityOf, requireLibraryAgrees } from './second-reader.ts';
@@ -140,7 +140,7 @@ function requireDistinctLogs(logged: readonly Logged[], { root, ours }: ForeignO
 function requireTimely(leaf: Leaf, times: readonly number[]): void {
   if (times.length === 0) throw refuse('timestamp-missing', 'nothing proves when it was signed');
   const bad = times.find((one) => one < leaf.from || one > leaf.until);
-  if (bad !== undefined) throw refuse('certificate-time', `it was signed at ${new Date(bad * 1000).toISOString()}, when its certificate was not valid`);
+  if (bad !== undefined) throw refuse('certificate-time', `it was signed at ${when(bad)}, when its certificate was not valid`);
 }
 
 function refuse(reason: Reason, why: string): CairnError {

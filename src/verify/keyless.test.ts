@@ -79,6 +79,12 @@ test('a certificate without a proven time is refused, and a timestamp that someb
     der[time + 5] = 0x35;
     (stamps(material)[0] as Json)['signedTimestamp'] = der.toString('base64') as Json;
   }, 'certificate-time');
+  refused(({ material }) => {
+    // The month: there is no 91st.
+    const der = Buffer.from((stamps(material)[0] as Json)['signedTimestamp'] as Json, 'base64');
+    der[der.indexOf(Buffer.from([0x18, 0x0f, 0x32, 0x30, 0x32])) + 6] = 0x39;
+    (stamps(material)[0] as Json)['signedTimestamp'] = der.toString('base64') as Json;
+  }, 'timestamp-invalid');
   refused(({ material }) => ((stamps(material)[0] as Json)['signedTimestamp'] = 'bm8gdGltZXN0YW1w' as Json), 'timestamp-invalid');
   refused(({ material }) => (stamps(material)[1] = stamps(material)[0] as Json), 'timestamp-twice');
 });

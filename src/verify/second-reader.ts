@@ -23,6 +23,7 @@ export function entityOf(bundle: ForeignBundle): { entity: SignedEntity; stamps:
     const stamps = entity.timestamps.flatMap((one) => (one.$case === 'timestamp-authority' ? [one.timestamp] : []));
     // RFC 3161 section 2.4.2: 0 is granted, 1 granted with changes; the library does not look.
     if (stamps.some((one) => one.status !== 0n && one.status !== 1n)) throw new Error('the authority did not grant it');
+    if (stamps.some((one) => Number.isNaN(one.signingTime.getTime()))) throw new Error('its time is in no calendar');
     return { entity, stamps: stamps.map((one) => one.signingTime.getTime() / 1000) };
   } catch (cause) {
     throw verificationFailed(bundle.timestamps.length > 0 ? 'timestamp-invalid' : 'bundle-malformed', `the bundle is refused: ${(cause as Error).message}`, { cause });
