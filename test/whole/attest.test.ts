@@ -61,7 +61,7 @@ test('reports of other tools become statements: signed, logged, attached, shown 
   await writeFile(join(osv, 'npm', 'cut.json'), '{"id":"GHSA');
   assert.equal((await machine.cairn('scan', short, '--osv', 'osv')).code, 4);
 
+  assert.equal((await machine.cairn('promote', short, 'staging')).code, 0);
   const audit = await machine.cairn('audit');
   assert.equal(audit.code, 0, audit.stdout + audit.stderr);
-  assert.equal((await machine.cairn('promote', short, 'staging')).code, 0);
 });
