@@ -104,20 +104,18 @@ async function readAttached(registry: RegistryClient, footing: Footing, subjects
   let strangers = 0;
   for (const subject of new Set(subjects)) {
     const referrers = await registry.referrers(subject);
-    // Each is a file and a question; some at once, however many there are.
-    const bundles: (Bundle | undefined)[] = [];
+    // Each is a file and a question; some at once, and no more of them in memory, however many strangers attach.
     for (let at = 0; at < referrers.length; at += 32) {
-      bundles.push(...(await Promise.all(referrers.slice(at, at + 32).map((one) => (one.artifactType === bundleMediaType ? readBundle(registry, one.digest) : undefined)))));
-    }
-    for (const bundle of bundles) {
-      if (bundle === undefined || !hints.has(bundle.verificationMaterial.publicKey.hint)) {
-        strangers++;
-        continue;
+      for (const bundle of await Promise.all(referrers.slice(at, at + 32).map((one) => (one.artifactType === bundleMediaType ? readBundle(registry, one.digest) : undefined)))) {
+        if (bundle === undefined || !hints.has(bundle.verificationMaterial.publicKey.hint)) {
+          strangers++;
+          continue;
+        }
+        const verified = await ours(bundle, footing, keys, home);
+        if (verified === undefined) continue;
+        if (!subjectDigests(verified.statement).includes(subject)) throw new CairnError('verification-failed', `the statement at log entry ${verified.logIndex} is attached to ${short(subject)} and about something else`, { fix: 'cairn audit' });
+        attached.add(verified.envelope);
       }
-      const verified = await ours(bundle, footing, keys, home);
-      if (verified === undefined) continue;
-      if (!subjectDigests(verified.statement).includes(subject)) throw new CairnError('verification-failed', `the statement at log entry ${verified.logIndex} is attached to ${short(subject)} and about something else`, { fix: 'cairn audit' });
-      attached.add(verified.envelope);
     }
   }
   return { attached, strangers };
