@@ -141,3 +141,18 @@ test('a policy in which one key is spelled in two ways, or whose lists are endle
   assert.throws(() => parsePolicy(canonicalJson({ ...policy, quorum: Array.from({ length: 300_000 }, () => ({})) })), { code: 'malformed-document', message: /64/ });
   assert.ok(performance.now() - began < 2000);
 });
+
+test('absent, unreachable and throttled are three refusals, each with what mends it', () => {
+  const first = (sources: Evidence['sources']) => failing({ statements: [], sources })[0];
+  assert.deepEqual([first([])?.cause, first([])?.nearest], ['absent', null]);
+  for (const state of ['unreachable', 'throttled'] as const) {
+    const rule = first([{ name: 'registry.example.com', state, detail: 'HTTP 429' }]);
+    assert.deepEqual([rule?.cause, rule?.nearest], [state, `registry.example.com is ${state}: HTTP 429`]);
+    assert.match(rule?.fix ?? '', /^Ask again when registry\.example\.com answers; else: A builder runs/);
+  }
+  // What nobody could bring is no matter of who answers, and what holds needs nobody.
+  assert.equal(failing({ confirmedIn: [], sources: [{ name: 'registry.example.com', state: 'throttled', detail: 'HTTP 429' }] })[0]?.cause, 'absent');
+  assert.equal(failing({ sources: [{ name: 'registry.example.com', state: 'throttled', detail: 'HTTP 429' }] }).length, 0);
+  const unmet = failing({ statements: [{ ...provenance, signer: by('Ym9i') }] })[0];
+  assert.deepEqual([unmet?.cause, unmet?.evidence], ['unmet', [provenance.envelope]]);
+});

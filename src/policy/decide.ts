@@ -9,6 +9,7 @@ import { judgeCel } from './judge-cel.ts';
 import { judgePackages } from './packages.ts';
 import { environmentOf, type Policy, type Rule } from './policy.ts';
 import { judgeApprovals, judgeClean, judgeConfirmed, judgeProvenance, judgeRebuilt, judgeSbom, judgeSoak, judgeTests, judgeWitnessed, type Bench } from './rules.ts';
+import { unanswered } from './unanswered.ts';
 
 export interface Decision {
   readonly passed: boolean;
@@ -54,7 +55,7 @@ export function decide(policy: Policy, evidence: Evidence, question: Question): 
 
 /** One watch over all expressions: its thread takes longer to begin than most of them take. */
 function judgeAll(bench: Bench, rules: readonly Rule[]): Weighed[] {
-  const all = () => rules.map((rule) => ({ judged: judge(bench, rule), firm: rule.kind === 'witnessed' }));
+  const all = () => rules.map((rule) => ({ judged: unanswered(bench, rule, judge(bench, rule)), firm: rule.kind === 'witnessed' }));
   return rules.some(({ kind }) => kind === 'cel') ? withinPatience(all) : all();
 }
 
