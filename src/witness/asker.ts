@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asCairnError, CairnError } from '#core';
-import { cosignedAt, linesOf, parseNote, type NoteKey } from '#log';
+import type { NoteKey } from '#log';
+import { cosignedBy, postCheckpoint, Refused, type Cosigned, type Trouble } from './question.ts';
 import { formatAddCheckpoint } from './request.ts';
 
 /** As the policy names it. */
@@ -8,17 +9,6 @@ export interface WitnessEntry {
   readonly name: string;
   readonly url: string;
   readonly key: NoteKey;
-}
-
-/** A checkpoint with the log's signatures and the one cosignature that was asked for. */
-export interface Cosigned {
-  readonly size: number;
-  readonly note: string;
-}
-
-export interface Trouble {
-  readonly state: 'unreachable' | 'throttled';
-  readonly detail: string;
 }
 
 export interface AskedLog {
@@ -37,22 +27,10 @@ interface AskerOptions {
   readonly closing: AbortSignal;
 }
 
-const answerMs = 5_000;
-const mostAnswerBytes = 16 << 10;
 const shortestPauseMs = 1_000;
 const longestPauseMs = 60_000;
 /** Between two answers: a log that writes all the time asks for what it has by then, not for each of its checkpoints. */
 const breathMs = 100;
-
-class Refused extends Error {
-  readonly trouble: Trouble;
-  readonly waitMs: number;
-  constructor(state: Trouble['state'], detail: string, waitMs = 0) {
-    super(detail);
-    this.trouble = { state, detail };
-    this.waitMs = waitMs;
-  }
-}
 
 /** Keeps one witness up to date. Nobody waits for it but who asks to. */
 export class Asker {
@@ -159,10 +137,10 @@ export class Asker {
       const old = this.#known;
       if (old > checkpoint.size) throw this.#alarm('log-rewind', `${entry.name} has cosigned ${old} entries of this log, which has ${checkpoint.size}: this ledger is older than what others saw of it`);
       const proof = old > 0 && old < checkpoint.size ? await log.consistency(old, checkpoint.size) : [];
-      const { status, text, waitMs } = await this.#post(formatAddCheckpoint(old, proof, checkpoint.note));
+      const { status, text, waitMs } = await postCheckpoint(entry.url, formatAddCheckpoint(old, proof, checkpoint.note), this.#options.closing);
       if (status === 200) {
         this.#known = checkpoint.size;
-        return this.#taken(checkpoint, text);
+        return cosignedBy(entry.key, checkpoint, text);
       }
       const [, size] = status === 409 ? (/^(0|[1-9][0-9]{0,15})\n?$/.exec(text) ?? []) : [];
       if (size !== undefined && Number(size) !== old) {
@@ -178,41 +156,6 @@ export class Asker {
       throw new Refused('unreachable', `answered ${status}`, status === 503 ? waitMs : 0);
     }
     throw new Refused('unreachable', 'answers with another size each time');
-  }
-
-  #taken(checkpoint: { size: number; note: string }, lines: string): Cosigned {
-    const { entry } = this.#options;
-    try {
-      const bare = parseNote(checkpoint.note);
-      const [text = ''] = checkpoint.note.split('\n\n');
-      // Only a line of its own is taken over, and one: what else it may have sent is nobody's word, and would fill the note.
-      const own = linesOf(parseNote(`${text}\n\n${lines}`), entry.key).at(-1) ?? '';
-      const note = `${checkpoint.note}${own}`;
-      if (cosignedAt(parseNote(note), entry.key) !== undefined && parseNote(note).text === bare.text) return { size: checkpoint.size, note };
-    } catch (error) {
-      if (!(error instanceof CairnError)) throw error;
-    }
-    throw new Refused('unreachable', 'answered without a cosignature by its key: is the key that the policy names its own?');
-  }
-
-  async #post(body: string): Promise<{ status: number; text: string; waitMs: number }> {
-    const { entry, closing } = this.#options;
-    try {
-      const signal = AbortSignal.any([closing, AbortSignal.timeout(answerMs)]);
-      const response = await fetch(`${entry.url.replace(/\/$/, '')}/add-checkpoint`, { method: 'POST', body, redirect: 'error', signal, headers: { 'content-type': 'text/plain; charset=utf-8' } });
-      const chunks: Uint8Array[] = [];
-      let size = 0;
-      for await (const chunk of response.body ?? []) {
-        size += chunk.byteLength;
-        if (size > mostAnswerBytes) throw new Error('its answer does not end');
-        chunks.push(chunk);
-      }
-      const after = Number(response.headers.get('retry-after') ?? Number.NaN);
-      return { status: response.status, text: Buffer.concat(chunks).toString('utf8'), waitMs: after > 0 ? Math.min(after, 600) * 1000 : 0 };
-    } catch (error) {
-      const { cause } = error as { cause?: { code?: string; message?: string } };
-      throw new Refused('unreachable', `does not answer: ${cause?.code ?? cause?.message ?? (error as Error).message}`.slice(0, 500));
-    }
   }
 
   /** Our own log is in question: told once, loudly, and again only when it changes. */

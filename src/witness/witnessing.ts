@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asCairnError, ensureDurableDirectory, Mutex, sha256, writeFileDurable, type CairnError } from '#core';
 import { cosignedAt, formatVkey, isSignedBy, linesOf, parseNote, parseTreeHead, parseVkey, type NoteKey } from '#log';
-import { Asker, type AskedLog, type Cosigned, type Trouble, type WitnessEntry } from './asker.ts';
+import { Asker, type AskedLog, type WitnessEntry } from './asker.ts';
+import type { Cosigned, Trouble } from './question.ts';
 
 export interface WitnessingOptions {
   /** Those of the policy in force. */
@@ -15,7 +16,7 @@ export interface WitnessingOptions {
 }
 
 /** What the witnesses of the policy have said so far. */
-export interface WitnessedFacts {
+interface WitnessedFacts {
   readonly witnessed: { readonly size: number; readonly witnesses: string[] } | null;
   readonly sources: (Trouble & { readonly name: string })[];
 }

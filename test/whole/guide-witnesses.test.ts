@@ -66,7 +66,7 @@ test('the guide to witnesses says what is so', async (t) => {
 });
 
 test('what the guide quotes is what is said', async () => {
-  const said = (await Promise.all(['asker', 'witness'].map((name) => readFile(join(top, `src/witness/${name}.ts`), 'utf8')))).join('');
+  const said = (await Promise.all(['asker', 'question', 'witness'].map((name) => readFile(join(top, `src/witness/${name}.ts`), 'utf8')))).join('');
   const quoted = [...guide.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell = '']) => cell.split(', ')).map((one) => one.replaceAll('`', '').replace(/^unreachable: /, ''));
   assert.ok(quoted.length >= 8);
   for (const one of quoted) assert.ok(said.includes(one), one);
