@@ -112,7 +112,7 @@ function tellPolicy(say: (label: string, ...columns: string[]) => void, { people
   ];
   say('', 'production asks for', asks.join(', '));
   if (!tests) say('', '', 'no tests: cairn.yaml has no stage test');
-  if (people.length === 1) say('', 'more people', 'cairn key new NAME, then in a new CAIRN_HOME: cairn init --person NAME=developer,release@NAME.pub');
+  if (people.length === 1) say('', 'more people', 'cairn key new NAME, then: cairn policy show --yaml > policy.yaml');
 }
 
 interface Application {

@@ -97,6 +97,11 @@ test('three people govern a policy, and nobody changes it alone', { timeout: 300
     assert.equal(`sha256:${policy.digest.sha256}`, gate.digest);
     good(await sue.cairn('verify', release, '--json'));
     good(await machine.cairn('audit', '--json'));
+    // Versions of several signatures go with what they decided.
+    const capsule = join(machine.folder, 'release.capsule');
+    good(await machine.cairn('audit', '--capsule', capsule, release, '--json'));
+    const { policies } = good<{ policies: { version: number }[] }>(await machine.cairn('verify', '--capsule', capsule, '--json'));
+    assert.deepEqual(policies.map(({ version }) => version), [1, 2, 3]);
     assert.deepEqual(good<{ versions: { version: number }[] }>(await rex.cairn('policy', 'list', '--json')).versions.map(({ version }) => version), [1, 2, 3]);
   });
 
