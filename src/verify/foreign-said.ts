@@ -63,9 +63,9 @@ export function readForeign(said: ForeignForm, options: ReadOptions): ForeignSai
   const text = Buffer.from(said.bundle, 'utf8');
   const bundle = parseForeignBundle(text);
   if (bundle.signedBy.kind === 'key' && bundle.entries.length === 0 && bundle.timestamps.length === 0 && bundle.content.kind === 'envelope') return readEnvelope(bundle.content, options);
-  const { signer, content, times, log } = verifyForeignByAny(text, options.roots, options);
-  // Of several times the last: who signed may have had the signature in another log long before, but only that one is ours to vouch for.
-  const ours = log?.isOurs === true ? { logIndex: log.index, time: times.at(-1) ?? 0 } : null;
+  const { signer, content, log } = verifyForeignByAny(text, options.roots, options);
+  // Our log's own time. A timestamp over an old signature can be had anew from any authority, and would make an old statement young.
+  const ours = log?.isOurs === true && log.time !== null ? { logIndex: log.index, time: log.time } : null;
   return Object.freeze({ signer, statement: content.kind === 'statement' ? content.statement : signatureOf(content.digest), ours });
 }
 

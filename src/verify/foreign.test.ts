@@ -35,9 +35,9 @@ const refused = (bundle: unknown, reason: Reason, code: 'malformed-document' | '
 
 test("another tool's bundle is believed by the root, and its log is known as ours where it is", () => {
   const verified = verifyForeign(text(first), options);
-  assert.deepEqual([verified.signer, verified.log, verified.times], [{ kind: 'key', key: spki(ada) }, { logId: entryOf(first).logId.keyId, index: 0, isOurs: false }, []]);
+  assert.deepEqual([verified.signer, verified.log, verified.times], [{ kind: 'key', key: spki(ada) }, { logId: entryOf(first).logId.keyId, index: 0, isOurs: false, time: null }, []]);
   const ours = verifyForeign(text(first), { ...options, ours: log.verifier });
-  assert.deepEqual([ours.log?.isOurs, ours.times], [true, [log.time]]);
+  assert.deepEqual([ours.log?.isOurs, ours.log?.time, ours.times], [true, log.time, [log.time]]);
   requireSubject(ours, digestOf('one'));
 });
 

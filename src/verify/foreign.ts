@@ -35,8 +35,8 @@ export interface ForeignVerified {
   readonly times: readonly number[];
   /** Whose word this is: digest of the root. */
   readonly root: Digest;
-  /** The first log that holds it; null where the root knows no log (GitHub's own). */
-  readonly log: { /** base64 of the log's id. */ readonly logId: string; readonly index: number; readonly isOurs: boolean } | null;
+  /** Our log where it holds it, else the first that does; null where the root knows no log (GitHub's own). `time` is that log's own word: what others' timestamps say, anybody can have said anew. */
+  readonly log: { /** base64 of the log's id. */ readonly logId: string; readonly index: number; readonly isOurs: boolean; readonly time: number | null } | null;
 }
 
 /**
@@ -59,7 +59,7 @@ export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): Forei
   if (logged.length === 0 && stamps.length === 0) throw refuse('timestamp-missing', 'neither a log nor a timestamp authority has seen it');
   requireLibraryAgrees(entity, { bundle, root: options.root, ours: options.ours === undefined ? [] : ourLogs(options.ours), key: signed.verifier.key });
   for (const one of logged) requireKeyValidity(one, vouched);
-  const [first] = logged;
+  const first = logged.find((one) => one.isOurs) ?? logged[0];
   const verified: ForeignVerified = {
     signer: signer.kind === 'key' ? { kind: 'key', key: signer.known.spki } : { kind: 'identity', issuer: signer.leaf.issuer, subject: signer.leaf.subject },
     content: bundle.content.kind === 'message'
@@ -67,7 +67,7 @@ export function verifyForeign(bytes: Uint8Array, options: ForeignOptions): Forei
       : { kind: 'statement', statement: parseForeignStatement(bundle.content.payloadType, bundle.content.payload), payloadDigest: digestOf(bundle.content.payload) },
     times: [...stamps, ...logged.flatMap(({ time }) => (time === null ? [] : [time]))].toSorted((a, b) => a - b),
     root: options.root.digest,
-    log: first === undefined ? null : { logId: first.log.id.toString('base64'), index: first.index, isOurs: first.isOurs },
+    log: first === undefined ? null : { logId: first.log.id.toString('base64'), index: first.index, isOurs: first.isOurs, time: first.time },
   };
   return Object.freeze(verified);
 }

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CairnError, digestOf, type Reason } from '#core';
-import { parseSigstoreRoot, requireIdentity, requireSubject, verifyForeign } from '#verify';
+import { pae, type Envelope } from '#attest';
+import { CairnError, digestOf, sha256, type Reason } from '#core';
+import { hashedRekord } from '#log';
+import { parseSigstoreRoot, readForeign, requireIdentity, requireSubject, verifyForeign } from '#verify';
+import { logInMemory } from './fixture.ts';
 
 // Two bundles that Fulcio's, a timestamp authority's and our own servers made (test/peers/keyless.test.ts makes such anew), and what
 // an attacker can do with them.
@@ -98,6 +101,20 @@ test('a timestamp that its authority did not grant is refused', () => {
     der[status + 4] = 2;
     (one as Json)['signedTimestamp'] = der.toString('base64') as Json;
   }, 'timestamp-invalid');
+});
+
+test("our log's time is the time of its own place, whatever a timestamp says, and judges no certificate", async () => {
+  for (const time of [stamp - 86_400, stamp + 86_400]) {
+    const log = logInMemory('log-4567.cairn.internal', time);
+    const { one, root } = read();
+    const { payload, payloadType, signatures: [signature] } = one['dsseEnvelope'] as unknown as Envelope;
+    const material = one['verificationMaterial'] as Json;
+    const leaf = hashedRekord(sha256(pae(payloadType, Buffer.from(payload, 'base64'))).toString('base64'), signature.sig, { x509Certificate: (material['certificate'] as Json)['rawBytes'] as string });
+    material['tlogEntries'] = (await log.logBodies(leaf)) as unknown as Json;
+    const roots = [parseSigstoreRoot(bytes(root))];
+    // A timestamp can be had anew from any authority: it must not make an old statement young.
+    assert.deepEqual(readForeign({ form: 'bundle', bundle: JSON.stringify(one) }, { roots, ours: log.verifier }).ours, { logIndex: 0, time });
+  }
 });
 
 test('a root that does not know the certificate authority, the timestamp authority or the log believes nothing', () => {

@@ -11,6 +11,7 @@ import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { makeStatement, subjectOf } from '#attest';
 import { canonicalJson, digestOf } from '#core';
+import { readCheckpoint } from '#log';
 import { readToken, signKeyless, tokenOf, type KeylessServices } from '#keyless';
 import { parseSigstoreRoot, requireIdentity, requireSubject, verifyForeign } from '#verify';
 import { keylessWorld, type KeylessWorld } from '../support/keyless.ts';
@@ -45,6 +46,8 @@ test('a statement signed as a workflow is believed by us, by @sigstore/verify an
   requireIdentity(verified, { issuer: world.issuer, subject });
   requireSubject(verified, digestOf(artifact));
   assert.deepEqual([verified.log?.isOurs, verified.log?.index, verified.times.length], [true, Number(signed.entry.logIndex), 2]);
+  // The time of its place in our log is our log's, whatever the authority says.
+  assert.equal(verified.log?.time, readCheckpoint(signed.entry.inclusionProof.checkpoint.envelope, shop.log).time);
   // Whoever knows our log by the published root alone believes it too.
   assert.equal(verifyForeign(signed.bundle, { root: parseSigstoreRoot(root) }).log?.isOurs, false);
 
