@@ -348,3 +348,15 @@ test('a policy that came into force while a promotion was decided is the one tha
   assert.ok(verdict);
   assert.equal(`sha256:${parsePredicate('verdict', verdict.statement).policy.digest.sha256}`, policyDigest(next));
 });
+
+test('a registry that asks for patience is told from one that does not answer, in the refusal and in the verdict', async (t) => {
+  const world = await governed(t);
+  const one = await world.release('one', { tests: false });
+  for (const code of ['throttled', 'unreachable'] as const) {
+    const moves = delivery({ ...world.options, collect: async () => { throw new CairnError(code, `the registry is ${code}`, { retryable: true }); } });
+    const { head } = await world.ledger.timeline(application, 'production');
+    const predicate = { action: 'promote' as const, application, environment: 'production', by: 'ada', nonce: nonce(), head, configuration: {}, secrets: {}, restores: null, reason: null };
+    const { failed } = await refused(moves.promote(signedBy('ada', { predicateType: predicateTypes.request, subject: [subjectOf(application, one)], predicate })));
+    assert.deepEqual([failed('tests')?.cause, failed('tests')?.nearest], [code, `registry is ${code}: the registry is ${code}`]);
+  }
+});

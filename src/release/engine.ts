@@ -90,7 +90,7 @@ export class Engine {
     } catch (thrown) {
       const error = asCairnError(thrown);
       this.options.report(error);
-      return [{ name: 'registry', state: 'unreachable', detail: error.message.slice(0, 1000) }];
+      return [{ name: 'registry', state: error.code === 'throttled' ? 'throttled' : 'unreachable', detail: error.message.slice(0, 1000) }];
     }
   }
 
