@@ -28,8 +28,11 @@ export class Refused extends Error {
 const answerMs = 5_000;
 const mostAnswerBytes = 16 << 10;
 
-/** @throws Refused where there is no whole answer */
-export async function postCheckpoint(url: string, body: string, closing: AbortSignal): Promise<{ status: number; text: string; waitMs: number }> {
+/** How a connection ends that was kept open and that the other side, or a proxy between, has closed meanwhile. */
+const closed: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+/** The same question twice is answered alike, so that one that met a connection just being closed is asked again at once. @throws Refused where there is no whole answer */
+export async function postCheckpoint(url: string, body: string, closing: AbortSignal, again = true): Promise<{ status: number; text: string; waitMs: number }> {
   try {
     const signal = AbortSignal.any([closing, AbortSignal.timeout(answerMs)]);
     const response = await fetch(`${url.replace(/\/$/, '')}/add-checkpoint`, { method: 'POST', body, redirect: 'error', signal, headers: { 'content-type': 'text/plain; charset=utf-8' } });
@@ -44,6 +47,7 @@ export async function postCheckpoint(url: string, body: string, closing: AbortSi
     return { status: response.status, text: Buffer.concat(chunks).toString('utf8'), waitMs: after > 0 ? Math.min(after, 600) * 1000 : 0 };
   } catch (error) {
     const { cause } = error as { cause?: { code?: string; message?: string } };
+    if (again && closed.has(cause?.code ?? '')) return postCheckpoint(url, body, closing, false);
     throw new Refused('unreachable', `does not answer: ${cause?.code ?? cause?.message ?? (error as Error).message}`.slice(0, 500));
   }
 }

@@ -166,6 +166,34 @@ test('a cosignature that is not by the key of the policy is not kept, whatever e
   }
 });
 
+test('a connection that was kept open and is closed on us is no witness that is away', async (t) => {
+  const log = await toyLog();
+  await log.grow(12);
+  const witness = await toyWitness(t, [log]);
+  const used = new Set<unknown>();
+  let cut = 0;
+  const server = createServer((request, response) => {
+    if (used.has(request.socket)) {
+      cut++;
+      return void request.socket.destroy();
+    }
+    used.add(request.socket);
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
+      const { status, type, body } = witness.add(Buffer.concat(chunks));
+      response.writeHead(status, { 'content-type': type }).end(body);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+  t.after(() => { server.closeAllConnections(); server.close(); });
+  const { witnessing } = await asking(t, log, [{ name: 'w1', key: witness.key.vkey, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }]);
+  for (const size of [12, 15]) {
+    await log.grow(size - log.size());
+    assert.deepEqual(await witnessing.covering(size, 1, 5000), { witnessed: { size, witnesses: ['w1'] }, sources: [] });
+  }
+  assert.equal(cut, 1, 'the second question met it');
+});
+
 test('of all that a witness sends one line is kept', async (t) => {
   const log = await toyLog();
   await log.grow(12);
