@@ -281,7 +281,8 @@ test('a revoked release is let in nowhere, and no rollback goes to it', async (t
   assert.equal((await served(machine)).release, first);
   assert.match((await fails(machine, 4, 'refused', 'promote', second, 'staging')).message, /revoked by ada: CVE-2026-1/);
   const { json } = await ok(machine, 'revoke', first, '--reason', 'CVE-2026-2');
-  assert.deepEqual((json as { running: unknown }).running, [{ environment: 'staging', revision: 4 }]);
+  const { running } = json as { running: { environment: string; revision: number; back: unknown; fix: string }[] };
+  assert.deepEqual(running.map(({ environment, revision, back }) => ({ environment, revision, back })), [{ environment: 'staging', revision: 4, back: null }]);
   assert.ok(third);
 });
 
