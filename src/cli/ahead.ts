@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const { existsSync, readFileSync } = process.getBuiltinModule('node:fs');
 
 /** What bytes hash to, by the digest under which they rest. */
-export type Hashed = ReadonlyMap<string, { readonly digest: string; readonly size: number }>;
+type Hashed = ReadonlyMap<string, { readonly digest: string; readonly size: number }>;
 
 /** Waits for what was begun. Nobody who does not ask waits. */
 export type Ahead = () => Promise<Hashed>;

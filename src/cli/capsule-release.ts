@@ -63,7 +63,7 @@ export async function chainRelease(source: ReleaseSource, application: string, r
 export async function checkRelease(files: CapsuleFiles, about: CapsuleAbout): Promise<ReleaseParts> {
   const own = async (digest: Digest): Promise<Buffer> => {
     const bytes = files.get(releasePath(digest));
-    if (bytes === undefined) throw refused('digest-mismatch', `the release leads to ${digest.slice(7, 19)}, which the capsule lacks`);
+    if (bytes === undefined) throw refused('release-malformed', `the release leads to ${digest.slice(7, 19)}, which the capsule lacks`);
     return bytes;
   };
   const parts = await chainRelease({ manifest: own, blob: own }, about.application, about.release);

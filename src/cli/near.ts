@@ -11,20 +11,23 @@ import type { Session } from './session.ts';
 
 // A session for commands that only look, and are waited for: each question on a plain socket (see quick.ts), blobs from where they rest.
 
+/** As long as anything may take that the server does within one call. */
+const patienceMs = 300_000;
+
 export async function openNear(system: System): Promise<Session> {
   const home = await openHome(system.home);
   const { host, port } = home.settings;
   const url = `http://${host}:${port}`;
   const look = async (path: string, headers: Readonly<Record<string, string>>) => {
     const lines = Object.entries({ host: `${host}:${port}`, ...headers }).map(([name, value]) => `${name}: ${value}`);
-    const { status, body } = await call({ host, port }, path, lines.join('\r\n'));
+    const { status, body } = await call({ host, port }, path, lines.join('\r\n'), patienceMs);
     return { status, bytes: body };
   };
   return { home, url, api: apiClient(url, await readToken(home.paths), look) };
 }
 
 /** Where a blob of this machine's registry rests. */
-export function blobPath(paths: Pick<HomePaths, 'registry'>, digest: Digest): string {
+function blobPath(paths: Pick<HomePaths, 'registry'>, digest: Digest): string {
   return join(paths.registry, 'content', 'blobs', 'sha256', digest.slice(7, 9), digest.slice(7));
 }
 
@@ -39,7 +42,7 @@ export function nearRegistry({ home, url }: Session, application: string): Regis
     if (method !== 'GET') throw new TypeError('this registry is only looked at');
     if (isDigest(digest) && (await exists(blobPath(home.paths, digest)))) return { status: 200, url: wanted, header: () => undefined, body: createReadStream(blobPath(home.paths, digest), { highWaterMark: 1 << 20 }) };
     const lines = Object.entries({ host: `${host}:${port}`, ...headers }).map(([name, value]) => `${name}: ${value}`);
-    const { status, header, body } = await call({ host, port }, `${wanted.pathname}${wanted.search}`, lines.join('\r\n')).catch((cause: unknown) => {
+    const { status, header, body } = await call({ host, port }, `${wanted.pathname}${wanted.search}`, lines.join('\r\n'), patienceMs).catch((cause: unknown) => {
       throw cause instanceof CairnError ? cause : new CairnError('unreachable', `${wanted.host} can't be reached`, { cause, fix: 'cairn up', retryable: true });
     });
     return { status, url: wanted, header, body: Readable.from([body]) };

@@ -64,8 +64,8 @@ export interface Reply {
 }
 
 /** One GET on a connection of its own. @throws Error where nobody answers, or the answer breaks off; CairnError `unreachable` for the latter */
-export async function call(where: NetConnectOpts, path: string, headers: string): Promise<Reply> {
-  const bytes = await exchange(where, `GET ${path} HTTP/1.0\r\n${headers}\r\n\r\n`);
+export async function call(where: NetConnectOpts, path: string, headers: string, patienceMs = answerMs): Promise<Reply> {
+  const bytes = await exchange(where, patienceMs, `GET ${path} HTTP/1.0\r\n${headers}\r\n\r\n`);
   const end = bytes.indexOf('\r\n\r\n');
   const head = bytes.toString('latin1', 0, Math.max(end, 0) + 2);
   const body = bytes.subarray(end + 4);
@@ -76,11 +76,11 @@ export async function call(where: NetConnectOpts, path: string, headers: string)
   return { status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]), header, body };
 }
 
-function exchange(where: NetConnectOpts, request: string): Promise<Buffer> {
+function exchange(where: NetConnectOpts, patienceMs: number, request: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(where);
-    socket.setTimeout(answerMs, () => socket.destroy(new Error('it does not answer')));
+    socket.setTimeout(patienceMs, () => socket.destroy(new Error('it does not answer')));
     socket.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject).on('end', () => resolve(Buffer.concat(chunks)));
     // Not ended: a server that sees the end of a request may take it for one that nobody waits for.
     socket.write(request);
