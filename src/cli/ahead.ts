@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { call, type Reply } from './quick.ts';
 
-// Loads nothing of ours: it runs while the rest of a command is being loaded.
+// Loads next to nothing of ours: it runs while the rest of a command is being loaded.
 
 const { existsSync, readFileSync } = process.getBuiltinModule('node:fs');
 
@@ -28,6 +29,25 @@ export function hashAhead(home: string, release: string): Ahead | undefined {
   } catch {
     // Missing or malformed: the check says so, in words.
     return undefined;
+  }
+}
+
+/** Answers of the control server, by path. */
+export type Early = Map<string, Promise<Reply>>;
+
+/** Asks what any check of a release asks, so that the answers come while the check is being loaded. Nothing in them is believed for that. */
+export function askAhead(home: string, release: string): Early {
+  try {
+    const { host, port } = JSON.parse(readFileSync(join(home, 'cairn.json'), 'utf8')) as { host: string; port: number };
+    const headers = `host: ${host}:${port}\r\nauthorization: Bearer ${readFileSync(join(home, 'token'), 'utf8').trim()}`;
+    return new Map(['info', 'policies', `statements/${release}`, 'revocations'].map((name) => {
+      const reply = call({ host, port }, `/api/v1/${name}`, headers);
+      // Whoever asks for it hears of it.
+      reply.catch(() => {});
+      return [`/api/v1/${name}`, reply];
+    }));
+  } catch {
+    return new Map();
   }
 }
 

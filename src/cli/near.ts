@@ -6,7 +6,8 @@ import { openHome, readToken, type HomePaths } from '#home';
 import { registryClient, type Answer, type RegistryClient } from '#oci';
 import { apiClient } from '#server';
 import type { System } from './context.ts';
-import { call } from './quick.ts';
+import type { Early } from './ahead.ts';
+import { call, type Reply } from './quick.ts';
 import type { Session } from './session.ts';
 
 // A session for commands that only look, and are waited for: each question on a plain socket (see quick.ts), blobs from where they rest.
@@ -14,16 +15,24 @@ import type { Session } from './session.ts';
 /** As long as anything may take that the server does within one call. */
 const patienceMs = 300_000;
 
-export async function openNear(system: System): Promise<Session> {
+/** @param early answers that were asked for before there was a session, each taken once */
+export async function openNear(system: System, early?: Early): Promise<Session> {
   const home = await openHome(system.home);
   const { host, port } = home.settings;
   const url = `http://${host}:${port}`;
   const look = async (path: string, headers: Readonly<Record<string, string>>) => {
     const lines = Object.entries({ host: `${host}:${port}`, ...headers }).map(([name, value]) => `${name}: ${value}`);
-    const { status, body } = await call({ host, port }, path, lines.join('\r\n'), patienceMs);
+    const { status, body } = (await taken(early, path)) ?? (await call({ host, port }, path, lines.join('\r\n'), patienceMs));
     return { status, bytes: body };
   };
   return { home, url, api: apiClient(url, await readToken(home.paths), look) };
+}
+
+/** What failed is asked again, and fails in its own words. */
+async function taken(early: Early | undefined, path: string): Promise<Reply | undefined> {
+  const reply = early?.get(path);
+  early?.delete(path);
+  return reply?.catch(() => undefined);
 }
 
 /** Where a blob of this machine's registry rests. */

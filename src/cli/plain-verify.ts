@@ -13,10 +13,11 @@ export async function verifyPlain([command, ...rest]: readonly string[], context
   const [, named, digest] = /^(?:([a-z0-9][a-z0-9-]{0,62})@)?(sha256:[0-9a-f]{64})$/.exec(reference ?? '') ?? [];
   const application = command === 'verify' && another === undefined && digest !== undefined ? (named ?? applicationAt(context.system.directory)) : undefined;
   if (application === undefined || digest === undefined) return false;
-  const { hashAhead } = await import('./ahead.ts');
-  const ahead = hashAhead(context.system.home, digest);
+  const { askAhead, hashAhead } = await import('./ahead.ts');
+  const early = askAhead(context.system.home, digest);
+  const hashed = hashAhead(context.system.home, digest);
   const { verify } = await import('./verify.ts');
-  await verify.call(context, { json: rest.includes('--json'), trustCapsule: false }, `${application}@${digest}`, ahead);
+  await verify.call(context, { json: rest.includes('--json'), trustCapsule: false }, `${application}@${digest}`, { early, hashed });
   return true;
 }
 

@@ -5,7 +5,7 @@ import { isIndex, parseManifest, type RegistryClient } from '#oci';
 import type { ReleaseDocument } from '#release';
 import { keyHint } from '#sign';
 import { verifyBundle, type Verified } from '#verify';
-import type { Ahead } from './ahead.ts';
+import type { Ahead, Early } from './ahead.ts';
 import { rehash, takeApart } from './anatomy.ts';
 import type { Context, System } from './context.ts';
 import { gather, packagesOf, says, type Vouched } from './evidence.ts';
@@ -33,7 +33,7 @@ const recorded: ReadonlySet<string> = new Set(['request', 'intent', 'outcome']);
  * checkpoint remembered here, the index against the digest and all that it leads to, every layer read and hashed again, every
  * statement's signature and proof, as the ledger has it and as the registry shows it to other tools.
  */
-export async function verify(this: Context, flags: VerifyFlags, reference?: string, ahead?: Ahead): Promise<void> {
+export async function verify(this: Context, flags: VerifyFlags, reference?: string, ahead: { readonly early?: Early; readonly hashed?: Ahead | undefined } = {}): Promise<void> {
   await run(this, flags, async () => {
     if (flags.capsule !== undefined) {
       if (reference !== undefined) throw new CairnError('usage', 'a capsule says itself which release it is of', { fix: `cairn verify --capsule ${flags.capsule}` });
@@ -42,7 +42,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
     }
     if (flags.trust !== undefined || flags.sigstoreRoot !== undefined || flags.trustCapsule) throw new CairnError('usage', '--trust, --sigstore-root and --trust-capsule are for capsules', { fix: 'cairn verify --capsule FILE --trust cairn.trust.json' });
     if (reference === undefined) throw new CairnError('usage', 'nothing was named that is to be verified', { fix: 'cairn verify production, or cairn verify --capsule FILE' });
-    const session = await openNear(this.system);
+    const session = await openNear(this.system, ahead.early);
     const { application, release } = await which(this.system, session, reference);
     const registry = nearRegistry(session, application);
     const [footing, { document, blobs, manifests }] = await Promise.all([openFooting(this.system, session), takeApart(registry, application, release)]);
@@ -54,7 +54,7 @@ export async function verify(this: Context, flags: VerifyFlags, reference?: stri
       return { vouched: found, taken, seen: await witnessedBy(session, footing, Math.max(...found.map(({ logIndex }) => logIndex))) };
     };
     const [bytes, { vouched, taken, seen }, { attached, strangers }] = await Promise.all([
-      rehash(registry, blobs, ahead), checkEvidence(), readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)], session.home),
+      rehash(registry, blobs, ahead.hashed), checkEvidence(), readAttached(registry, footing, [release, ...document.components.map(({ digest }) => digest)], session.home),
     ]);
     const statements = vouched.map(({ predicateType, signer, logIndex, time, envelope }) => ({ predicateType, signer, logIndex, time, envelope, attached: attached.has(envelope) }));
     requireNotRevoked(release, taken);
