@@ -61,8 +61,13 @@ export function purlOf(ecosystem: string, name: string, version: string): string
   if (type === undefined || name === '') return '';
   const parts = (type === 'maven' ? name.replace(':', '/') : normalName(system, name)).split('/');
   if (type === 'deb' || type === 'apk') parts.unshift(system.toLowerCase());
-  const path = parts.map((part) => encodeURIComponent(part).replaceAll('%3A', ':')).join('/');
-  return `pkg:${type}/${path}${version === '' ? '' : `@${encodeURIComponent(version).replaceAll('%3A', ':')}`}${release === undefined ? '' : `?distro=${encodeURIComponent(release)}`}`;
+  const path = parts.map(encoded).join('/');
+  return `pkg:${type}/${path}${version === '' ? '' : `@${encoded(version)}`}${release === undefined ? '' : `?distro=${encodeURIComponent(release.toWellFormed())}`}`;
+}
+
+/** Half a surrogate pair, which a report may hold, has no encoding. */
+function encoded(part: string): string {
+  return encodeURIComponent(part.toWellFormed()).replaceAll('%3A', ':');
 }
 
 /** The one spelling of a name: PyPI's are equal whatever stands between their parts. */

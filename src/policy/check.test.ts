@@ -104,6 +104,7 @@ test('what a policy file must not hold is refused with its line and the nearest 
   refusal(`${text}kind: policy\n`, /policy\.yaml:\d+:\d+: Map keys must be unique/, /./);
   refusal(`a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\n${text}`, /cannot be read/, /aliases/);
   refusal('[', /policy\.yaml:1/, /Mend/);
+  for (const deep of ['['.repeat(20_000), '{a: '.repeat(20_000), '? '.repeat(20_000), '- '.repeat(20_000), '?\t'.repeat(20_000)]) refusal(deep, /nested too deep/, /Mend/);
 });
 
 test('requireSound refuses errors and lets warnings through', () => {

@@ -23,6 +23,8 @@ interface JsonSchema {
 }
 
 const mostBytes = 1 << 20;
+const deepest = 64;
+const manyMarks = /(?:[-?:][ \t]+){32}/;
 /** Named in a file, or taken from the version in force. */
 const told = ['kind', 'version', 'previous'] as const;
 
@@ -33,7 +35,7 @@ const told = ['kind', 'version', 'previous'] as const;
 export function readPolicyFile(text: string, file: string, before: Pick<PolicyVersion, 'policy' | 'digest'> | undefined): Policy {
   if (Buffer.byteLength(text) > mostBytes) throw new CairnError('invalid-policy', `${file} is larger than ${mostBytes} bytes`, { fix: 'Split it: a policy is for people to read' });
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = documentOf(text, file, lines);
   const [error] = document.errors;
   if (error !== undefined) {
     const { line, col } = lines.linePos(error.pos[0]);
@@ -47,6 +49,25 @@ export function readPolicyFile(text: string, file: string, before: Pick<PolicyVe
   } catch (cause) {
     if (!(cause instanceof CairnError)) throw cause;
     throw new CairnError('invalid-policy', `${file}: ${cause.message.replace(/^policy: /, '')}`, { cause, fix: cause.fix ?? `Mend ${file}` });
+  }
+}
+
+/**
+ * The parser calls itself for each level, and looks at a line again for each of its marks: forty kilobytes of `? ` would keep it for hours. No
+ * policy nests so deep, also where the brackets in its expressions are counted in.
+ */
+function documentOf(text: string, file: string, lineCounter: LineCounter): Document.Parsed {
+  const refuse = (why: string, cause?: unknown) => new CairnError('invalid-policy', `${file} cannot be read: ${why}`, { cause, fix: `Mend ${file}` });
+  let level = 0;
+  for (const mark of text.matchAll(/[[\]{}]/g)) {
+    level += mark[0] === '[' || mark[0] === '{' ? 1 : -1;
+    if (level > deepest) throw refuse('it is nested too deep');
+  }
+  if (manyMarks.test(text)) throw refuse('it is nested too deep');
+  try {
+    return parseDocument(text, { lineCounter, uniqueKeys: true });
+  } catch (cause) {
+    throw refuse(cause instanceof RangeError ? 'it is nested too deep' : (cause as Error).message, cause);
   }
 }
 

@@ -46,7 +46,7 @@ const benchmarks: Readonly<Record<string, Named>> = {
   decide: { run: decide, count: 1000, short: 100 },
   gateway: { run: gateway, count: 5 },
   idle: { run: idle, count: 1000 },
-  log: { run: log, count: 5 },
+  log: { run: log, count: 5, short: 1 },
   'log-million': { run: logMillion, count: 1_000_000 },
   rollback: { run: rollback, count: 200 },
   replay: { run: replay, count: 10_000, short: 500 },
@@ -54,7 +54,7 @@ const benchmarks: Readonly<Record<string, Named>> = {
   'verify-cold': { run: verifyCold, count: 30, short: 5 },
 };
 /** Those of trust, one after another. */
-const trusted = ['verify', 'verify-cold', 'decide', 'replay'] as const;
+const trusted = ['verify', 'verify-cold', 'decide', 'log', 'replay'] as const;
 
 function printed({ columns, rows }: Table): string {
   const all = [columns, ...rows];
@@ -80,8 +80,10 @@ async function main(): Promise<number> {
   }
   const report = await benchmark.run(count, (line) => process.stderr.write(`${line}\n`));
   show(report);
-  if (report.missed.length === 0) process.stdout.write('every target met\n');
-  return report.missed.length === 0 ? 0 : 1;
+  // A short form finds out whether it works, on a machine that does other things too; how long it takes is judged by the long one.
+  if (values.short) process.stdout.write('the short form works; targets are judged by the long one\n');
+  else if (report.missed.length === 0) process.stdout.write('every target met\n');
+  return report.missed.length === 0 || values.short ? 0 : 1;
 }
 
 process.exitCode = await main();

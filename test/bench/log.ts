@@ -11,7 +11,7 @@ import { openLedger } from '#ledger';
 import { hashedRekord } from '#log';
 import { generateSigner, spkiOf } from '#sign';
 import { library } from '../support/library.ts';
-import type { Report } from './bench.ts';
+import type { Figure, Report } from './bench.ts';
 
 // The log under writers that wait for their answer, every one of them on the disk: in this process, over HTTP with the load in another,
 // and Tessera's POSIX storage in the same run, tuned for blocking writers (its defaults are bound by timers). Medians of several rounds.
@@ -143,6 +143,15 @@ export async function log(count: number, say: (line: string) => void): Promise<R
   const median = (name: string, of: keyof Measured) => (rounds.get(name) ?? []).map((one) => one[of] ?? 0).toSorted((a, b) => a - b)[count >> 1] ?? 0;
   const rows = [...rounds.keys()].map((name) => [name, name.startsWith('one writer') ? '1' : String(writers), Math.round(median(name, 'perSecond')).toLocaleString('en'), median(name, 'p50').toFixed(1), median(name, 'p99').toFixed(1), name.startsWith('Tessera') ? '' : median(name, 'cpu').toFixed(0)]);
   const missed: string[] = [];
+  const figures: Figure[] = [];
+  const promised = (what: string, target: string, figure: string, met: boolean) => void figures.push({ what, target, figure, met });
+  for (const name of ['entries', 'statements']) {
+    promised(`log, ${name}, ${writers} writers, durable`, `>= ${targets.perSecond} a second, p99 < ${targets.p99} ms`, `${Math.round(median(name, 'perSecond'))} a second, p99 ${median(name, 'p99').toFixed(0)} ms`, median(name, 'perSecond') >= targets.perSecond && median(name, 'p99') < targets.p99);
+    promised(`log, ${name}, one writer, p50`, `< ${targets.single} ms`, `${median(`one writer, ${name}`, 'p50').toFixed(1)} ms`, median(`one writer, ${name}`, 'p50') < targets.single);
+  }
+  for (const name of ['HTTP, Rekor v2', 'HTTP, statements']) promised(`log over ${name}, signatures checked`, `>= ${targets.http} a second`, `${Math.round(median(name, 'perSecond'))}`, median(name, 'perSecond') >= targets.http);
+  const theirs = median('Tessera POSIX, in the tree', 'perSecond');
+  if (theirs > 0) promised('log, entries, beside Tessera POSIX tuned alike', 'same run', `${(median('entries', 'perSecond') / theirs).toFixed(2)} times`, true);
   const require = (holds: boolean, what: string) => void (holds || missed.push(what));
   for (const name of ['entries', 'statements']) {
     require(median(name, 'perSecond') >= targets.perSecond, `${name}: ${Math.round(median(name, 'perSecond'))} a second, ${targets.perSecond} are the target`);
@@ -153,6 +162,7 @@ export async function log(count: number, say: (line: string) => void): Promise<R
   return {
     title: `Log: ${count} rounds, medians; every entry on the disk and under a checkpoint before it is answered, signatures checked over HTTP`,
     tables: [{ columns: ['what', 'writers', 'a second', 'p50 ms', 'p99 ms', 'CPU us each'], rows }],
+    figures,
     missed,
   };
 }
