@@ -62,7 +62,7 @@ export function readForeign(said: ForeignForm, options: ReadOptions): ForeignSai
   if (said.form === 'simplesigning') return readSimple(said, options);
   const text = Buffer.from(said.bundle, 'utf8');
   const bundle = parseForeignBundle(text);
-  if (bundle.signedBy.kind === 'key' && bundle.entries.length === 0 && bundle.timestamps.length === 0 && bundle.content.kind === 'envelope') return readEnvelope(bundle.content, options);
+  if (bundle.signedBy.kind === 'key' && bundle.entries.length === 0 && bundle.timestamps.length === 0 && bundle.content.kind === 'envelope') return readEnvelope(bundle.content, { ...options, keys: hinted(bundle.signedBy.hint, options.keys ?? []) });
   const { signer, content, log } = verifyForeignByAny(text, options.roots, options);
   // Our log's own time. A timestamp over an old signature can be had anew from any authority, and would make an old statement young.
   const ours = log?.isOurs === true && log.time !== null ? { logIndex: log.index, time: log.time } : null;
@@ -109,6 +109,12 @@ function dsseOf(text: string): Envelope {
 function readEnvelope({ payload, payloadType, signature }: Envelope, options: ReadOptions): ForeignSaid {
   const key = signedBy(pae(payloadType, payload), signature, options);
   return Object.freeze<ForeignSaid>({ signer: { kind: 'key', key }, statement: parseForeignStatement(payloadType, payload), ours: null });
+}
+
+/** Of a hint that is known only that key, as for every bundle: who claims to be one person is not tried as another. */
+function hinted(hint: string, keys: readonly string[]): readonly string[] {
+  const own = keys.filter((spki) => knownKey(spki).hint === hint);
+  return own.length > 0 ? own : keys;
 }
 
 function readSimple({ payload, signature, certificate }: Extract<ForeignForm, { form: 'simplesigning' }>, options: ReadOptions): ForeignSaid {
