@@ -15,10 +15,11 @@ test('the published schemas are those that outputs are checked against', () => {
 });
 
 test('every command that has --json has a schema', () => {
-  const routes = ['application', 'routes-moving', 'routes-looking', 'routes-policy'].map((name) => readFileSync(join(top, 'src/cli', `${name}.ts`), 'utf8')).join('\n');
+  const routes = ['application', 'routes-moving', 'routes-looking', 'routes-governing', 'routes-policy'].map((name) => readFileSync(join(top, 'src/cli', `${name}.ts`), 'utf8')).join('\n');
   const commands = [...routes.matchAll(/import\('\.\/([\w-]+)\.ts'\)\.then\(\(module\) => module\.(\w+)\)/g)].map(([, file = '', name = '']) => (file === name ? file : `${file}.${name}`));
   const named: Readonly<Record<string, string>> = {
     ...Object.fromEntries(['show', 'list', 'check', 'propose', 'sign'].map((one) => [`policy.${one}`, `policy-${one}`])), 'policy-test.test': 'policy-test', 'policy-replay.replay': 'policy-replay',
+    'break-glass.breakGlass': 'break-glass', 'break-glass.settle': 'settle', ...Object.fromEntries(['list', 'show', 'own', 'resolve'].map((one) => [`incident.${one}`, `incident-${one}`])), 'trust-root.putRoot': 'trust-root', 'trust-root.showRoots': 'trust-show',
     'key.newKey': 'key-new', 'key.listKeys': 'key-list', 'config.set': 'config-set', 'config.list': 'config-list', 'secret.put': 'secret-put', 'secret.list': 'secret-list', 'ledger.rebuild': 'ledger-rebuild', 'ledger.exportTo': 'ledger-export', 'ledger-prove.prove': 'ledger-prove', 'key-rotate.rotateKey': 'key-rotate', 'ledger-evidence.evidence': 'ledger-evidence',
   };
   assert.ok(commands.length > 25);
