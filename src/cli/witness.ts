@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { asCairnError, CairnError } from '#core';
 import { algorithms, makeEvidence, noteKey, parseVkey, type NoteKey } from '#log';
 import { currentTrust, parseTrustFile, verifierOf } from '#verify';
-import { addCheckpoint, knownLogs, openSeen, ownKey, serveWitness, type WitnessOptions } from '#witness';
+import { addCheckpoint, knownLogs, openFolder, serveWitness, type WitnessOptions } from '#witness';
 import type { Context, System } from './context.ts';
 import { keepEvidence } from './keep-evidence.ts';
 import { count, row, run, type CommonFlags } from './output.ts';
@@ -28,11 +28,10 @@ export async function witness(this: Context, flags: WitnessFlags): Promise<void>
     const port = flags.port ?? ownPort;
     if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new CairnError('usage', `--port is ${port}, which is no port`, { fix: 'Give a number from 1 to 65535' });
     const added = (await Promise.all((flags.log ?? []).map(keysOf))).flat();
-    const key = await ownKey(folder, flags.name, (bytes) => system.random(bytes));
-    const logs = await knownLogs(folder, added);
-    const seen = openSeen(join(folder, 'seen.sqlite'), system.faults);
+    const { key, seen } = await openFolder(folder, flags.name, (bytes) => system.random(bytes), system.faults);
     const told = system.untilInterrupted();
     try {
+      const logs = await knownLogs(folder, added);
       const options: WitnessOptions = { key, logs, seen, clock: system.clock, faults: system.faults, misbehaved: (found) => void keep(system, folder, found) };
       const server = await serveWitness({ host: flags.host ?? '127.0.0.1', port, add: (body) => addCheckpoint(options, body), report: (error) => system.err(`witness ${error.code}: ${error.message}`) });
       try {
@@ -58,7 +57,7 @@ export async function witness(this: Context, flags: WitnessFlags): Promise<void>
 
 /** A log's verifier key, or the path of its cairn.trust.json, which has it. */
 async function keysOf(text: string): Promise<NoteKey[]> {
-  if (/^[^\s/]+\+[0-9a-f]{8}\+/.test(text)) return [parseVkey(text)];
+  if (/^[^\s+]+\+[0-9a-f]{8}\+/.test(text)) return [parseVkey(text)];
   const bytes = await readFile(text).catch((cause: unknown) => {
     throw new CairnError('usage', `${text} is neither a verifier key nor a file that can be read`, { cause, fix: 'Give a key, NAME+8 hex digits+base64, or the path of a cairn.trust.json' });
   });

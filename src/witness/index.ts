@@ -3,6 +3,6 @@ export { startWitnessing, type Witnessing, type WitnessView } from './witnessing
 export { knownLogs } from './known-logs.ts';
 export { ownKey } from './own-key.ts';
 export { parseAddCheckpoint } from './request.ts';
-export { openSeen } from './seen.ts';
+export { openFolder } from './folder.ts';
 export { serveWitness } from './serve.ts';
 export { addCheckpoint, type WitnessOptions } from './witness.ts';

@@ -7,6 +7,7 @@ import { cosignedAt, formatCheckpoint, formatVkey, judgeEvidence, makeEvidence, 
 import { generateSigner } from '#sign';
 import { toyLog, toyWitness, type ToyWitness } from './fixture.ts';
 import { knownLogs, parseLogs } from './known-logs.ts';
+import { openFolder } from './folder.ts';
 import { ownKey } from './own-key.ts';
 import { formatAddCheckpoint } from './request.ts';
 import { openSeen } from './seen.ts';
@@ -221,6 +222,21 @@ test('what a witness remembers cannot be read: it refuses to begin anew', async 
   t.after(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, 'seen.sqlite'), 'not a database at all, but long enough to be looked at as if it were one of them');
   assert.throws(() => openSeen(join(folder, 'seen.sqlite'), noFaults), { code: 'storage' });
+});
+
+test('a witness whose memory is gone does not begin anew under its key', async (t) => {
+  const folder = await mkdtemp('/tmp/cairn-w-');
+  t.after(() => rm(folder, { recursive: true }));
+  const open = () => openFolder(join(folder, 'w'), undefined, () => 'ab', noFaults);
+  const { key, seen } = await open();
+  seen.close();
+  const again = await open();
+  again.seen.close();
+  assert.equal(again.key.vkey, key.vkey);
+  for (const name of ['seen.sqlite', 'seen.sqlite-wal', 'seen.sqlite-shm']) await rm(join(folder, 'w', name), { force: true });
+  await assert.rejects(open(), { code: 'storage', message: /does not know what it vouched for/ });
+  await rm(join(folder, 'w/witness.key'));
+  (await open()).seen.close();
 });
 
 test("a witness's key is made once, is for its owner alone, and keeps its name", async (t) => {
