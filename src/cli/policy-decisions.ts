@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, subjectDigests, verifyEnvelope, type PredicateOf, type Statement } from '#attest';
+import { parseEnvelope, parsePredicate, payloadOf, predicateTypes, subjectDigests, verifyEnvelope, type PredicateOf, type Statement } from '#attest';
 import { CairnError, asCairnError, isDigest, type Digest } from '#core';
 import type { LedgerReader, StoredEnvelope } from '#ledger';
 import { readCheckpoint, type LogVerifier } from '#log';
@@ -126,7 +126,13 @@ function readRow({ body, digest, key, logIndex }: StoredEnvelope, time: number, 
   const known = keys.get(key) ?? publicKey(key);
   keys.set(key, known);
   if (!isDigest(digest) || !verifyEnvelope(envelope, known)) throw new CairnError('storage', `log entry ${logIndex}: the signature does not belong to the statement`, { fix: 'cairn audit' });
-  return { envelope: digest, logIndex, key, time, statement: parseStatement(payloadOf(envelope)), evidence: new Map() };
+  return { envelope: digest, logIndex, key, time, statement: signedText(payloadOf(envelope)), evidence: new Map() };
+}
+
+/** What was signed was read strictly before it was logged, and another text would not have this signature: it is not read strictly twice. */
+function signedText(payload: Buffer): Statement {
+  const { subject, predicateType, predicate } = JSON.parse(payload.toString('utf8')) as Statement;
+  return { subject, predicateType, predicate };
 }
 
 interface Versions {

@@ -65,7 +65,7 @@ export const factTexts: Readonly<Record<FactName, string>> = {
 export function celFacts(names: readonly FactName[], facts: FactsByName, only?: ReadonlySet<string>): { readonly values: Readonly<Record<string, CelInput>>; readonly sizes: Sizes } {
   const counts: Record<string, number> = {};
   const measure: Measure = { counts, text: 0, only };
-  const values = Object.fromEntries(names.map((name) => [name, convert(factSpecs[name], facts[name], name, measure)]));
+  const values = Object.fromEntries(names.map((name) => [name, converter(factSpecs[name], name, measure)(facts[name])]));
   return { values, sizes: measure };
 }
 
@@ -75,41 +75,54 @@ interface Measure {
   readonly only: ReadonlySet<string> | undefined;
 }
 
-function convert(spec: Spec, value: unknown, path: string, measure: Measure): CelInput {
+/** What turns a value of the spec into one of CEL, made once for all elements of a list: there are thousands of some. */
+function converter(spec: Spec, path: string, measure: Measure): (value: unknown) => CelInput {
   switch (spec.kind) {
     case 'bool':
     case 'double':
-      return value as boolean | number;
+      return (value) => value as boolean | number;
     case 'int':
       // A JSON number would be a double in CEL.
-      return BigInt(value as number);
+      return (value) => BigInt(value as number);
     case 'string':
-      measure.text = Math.max(measure.text, (value as string).length);
-      return value as string;
+      return (value) => {
+        const { length } = value as string;
+        if (length > measure.text) measure.text = length;
+        return value as string;
+      };
     case 'timestamp':
-      return create(TimestampSchema, { seconds: BigInt(Math.floor(value as number)) });
+      return (value) => create(TimestampSchema, { seconds: BigInt(Math.floor(value as number)) });
     case 'duration':
-      return create(DurationSchema, { seconds: BigInt(Math.floor(value as number)) });
+      return (value) => create(DurationSchema, { seconds: BigInt(Math.floor(value as number)) });
     case 'optional':
-      return convert(spec.of, value, path, measure);
+      return converter(spec.of, path, measure);
     case 'list': {
-      const all = value as readonly unknown[];
-      measure.counts[path] = Math.max(measure.counts[path] ?? 0, all.length);
-      return celList(all.map((one) => convert(spec.of, one, path, measure)));
+      const one = converter(spec.of, path, measure);
+      return (value) => {
+        const all = value as readonly unknown[];
+        measure.counts[path] = Math.max(measure.counts[path] ?? 0, all.length);
+        return celList(all.map(one));
+      };
     }
     case 'map': {
-      const entries = Object.entries(value as Readonly<Record<string, unknown>>);
-      measure.counts[path] = Math.max(measure.counts[path] ?? 0, entries.length);
-      return celMap(new Map(entries.map(([key, one]) => [key, convert(spec.of, one, path, measure)])));
+      const one = converter(spec.of, path, measure);
+      return (value) => {
+        const entries = Object.entries(value as Readonly<Record<string, unknown>>);
+        measure.counts[path] = Math.max(measure.counts[path] ?? 0, entries.length);
+        return celMap(new Map(entries.map(([key, each]) => [key, one(each)])));
+      };
     }
     case 'record': {
-      const given = value as Readonly<Record<string, unknown>>;
-      const fields = new Map<string, CelInput>();
-      for (const [name, of] of Object.entries(spec.fields)) {
-        if (measure.only?.has(name) === false || (of.kind === 'optional' && given[name] === undefined)) continue;
-        fields.set(name, convert(of, given[name], `${path}.${name}`, measure));
-      }
-      return celMap(fields);
+      const fields = Object.entries(spec.fields).filter(([name]) => measure.only?.has(name) !== false)
+        .map(([name, of]) => ({ name, optional: of.kind === 'optional', one: converter(of, `${path}.${name}`, measure) }));
+      return (value) => {
+        const made = new Map<string, CelInput>();
+        for (const { name, optional, one } of fields) {
+          const given = (value as Readonly<Record<string, unknown>>)[name];
+          if (!optional || given !== undefined) made.set(name, one(given));
+        }
+        return celMap(made);
+      };
     }
     default:
       return spec satisfies never;
