@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sha256 } from '#core';
@@ -91,4 +92,17 @@ test("the log gets another key: what was proven before and after verifies, a che
   const root = await (await fetch(`${shop.url}/sigstore/trusted_root.json`)).json() as { tlogs: { publicKey: { validFor: { start: string; end?: string } } }[] };
   assert.equal(root.tlogs.length, 2);
   assert.equal(root.tlogs[0]?.publicKey.validFor.end, root.tlogs[1]?.publicKey.validFor.start);
+});
+
+test('the log is there for everybody on this machine without a token, and for no page in a browser that speaks in another name', async (t) => {
+  const shop = await library(t);
+  const ask = (path: string, headers: Record<string, string>, method = 'GET') =>
+    new Promise((resolve, reject) => {
+      const call = request(`${shop.url}${path}`, { method, headers }, (response) => response.resume().once('end', () => resolve(response.statusCode)));
+      call.once('error', reject).end(method === 'POST' ? '{}' : undefined);
+    });
+  for (const [path, method, answer] of [['/checkpoint', 'GET', 200], ['/sigstore/trusted_root.json', 'GET', 200], ['/api/v2/log/entries', 'POST', 400]] as const) {
+    assert.equal(await ask(path, {}, method), answer);
+    for (const headers of [{ host: 'evil.example' }, { origin: 'http://evil.example' }] as Record<string, string>[]) assert.equal(await ask(path, headers, method), 403, `${path} ${JSON.stringify(headers)}`);
+  }
 });
