@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { envelopeDigest, pae, parseEnvelope, parsePredicate, parseStatement, payloadOf, predicateTypes, verifyEnvelope, type Statement } from '#attest';
 import { CairnError, asCairnError, type Digest } from '#core';
-import { entryBody, keyMark, leafHash, MerkleTree, readCheckpoint, rootAt, type Checkpoint, type LogVerifier, type TileReader } from '#log';
+import { entryBody, keyMark, leafHash, MerkleTree, readCheckpoint, type Checkpoint, type LogVerifier, type TileReader } from '#log';
 import type { LedgerReader, StoredEnvelope } from '#ledger';
 
 /** Something that is not as it must be, and what mends it. */
@@ -46,7 +46,7 @@ export async function auditLog(reader: LedgerReader, log: LogVerifier, keys: Own
   const tree = await growTree(reader, size, own, report);
   const checkpoints = await auditCheckpoints(notes, tree.whole ? tree : undefined, log, report);
   const statements = await auditEnvelopes(reader, notes.map((one) => one.size), new Map(checkpoints.map((one) => [one.size, one.time])), size, keys.record, own.indexes, report);
-  return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: (wanted) => rootAt(tree, wanted), tiles: tree, statements };
+  return { size: tree.whole ? size : 0, checkpoints: notes.length, newest: checkpoints.at(-1), rootAt: tree.root, tiles: tree, statements };
 }
 
 /** The keys by which the server itself speaks: it alone logs in their name, and keeps every envelope. */
@@ -61,10 +61,10 @@ interface OwnLeaves {
 }
 
 /** Builds the tree from the leaves, and compares the tiles from which proofs are made with it. */
-async function growTree(reader: LedgerReader, size: number, own: OwnLeaves, report: (finding: Finding) => void): Promise<TileReader & { whole: boolean }> {
+async function growTree(reader: LedgerReader, size: number, own: OwnLeaves, report: (finding: Finding) => void): Promise<TileReader & { whole: boolean; root(size: number): Promise<Buffer> }> {
   const tiles = new Map<string, Buffer>();
   const grown = new MerkleTree({ tile: async (level, index) => tiles.get(`${level}/${index}`) });
-  const tree = { tile: async (level: number, index: number) => tiles.get(`${level}/${index}`), whole: true };
+  const tree = { tile: async (level: number, index: number) => tiles.get(`${level}/${index}`), root: (wanted: number) => grown.root(wanted), whole: true };
   for (let next = 0; next < size; ) {
     const leaves = await reader.leaves(next, Math.min(page, size - next));
     const gap = leaves.findIndex(({ idx }, at) => idx !== next + at);
@@ -89,7 +89,7 @@ async function growTree(reader: LedgerReader, size: number, own: OwnLeaves, repo
 }
 
 /** Each one signed by the log, for its own size, never back in time, and with the root of exactly the leaves that it covers. */
-async function auditCheckpoints(notes: readonly { size: number; note: string }[], tree: TileReader | undefined, log: LogVerifier, report: (finding: Finding) => void): Promise<Checkpoint[]> {
+async function auditCheckpoints(notes: readonly { size: number; note: string }[], tree: { root(size: number): Promise<Buffer> } | undefined, log: LogVerifier, report: (finding: Finding) => void): Promise<Checkpoint[]> {
   const held: Checkpoint[] = [];
   let forked = false;
   for (const { size, note } of notes) {
@@ -100,7 +100,7 @@ async function auditCheckpoints(notes: readonly { size: number; note: string }[]
       if (checkpoint.size !== size) refuse(`it is one of ${checkpoint.size} entries`);
       else if (before !== undefined && checkpoint.time < before.time) refuse('its time is before that of the one in front of it');
       // What changed in one entry changes every root behind it: said once.
-      else if (tree !== undefined && !forked && !(await rootAt(tree, size)).equals(checkpoint.root)) {
+      else if (tree !== undefined && !forked && !(await tree.root(size)).equals(checkpoint.root)) {
         forked = true;
         refuse('its root is not that of the entries it covers, which were changed after it was signed');
       }
