@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { pae, type Envelope } from '#attest';
 import { CairnError, digestOf, sha256, type Reason } from '#core';
 import { hashedRekord } from '#log';
-import { parseSigstoreRoot, readForeign, requireIdentity, requireSubject, verifyForeign } from '#verify';
+import { parseSigstoreRoot, readForeign, requireIdentity, requireSubject, seedRoot, verifyForeign, verifyForeignByAny } from '#verify';
 import { logInMemory } from './fixture.ts';
 
 // Two bundles that Fulcio's, a timestamp authority's and our own servers made (test/peers/keyless.test.ts makes such anew), and what
@@ -171,4 +171,23 @@ test('whatever single bit of a bundle is changed, it is refused with a reason; o
   };
   Object.keys(one).forEach((name) => flip(one, name));
   assert.ok(tried > 100);
+});
+
+test('several roots are asked each by itself: what one lacks, no other lends', () => {
+  const { one, root, two } = read();
+  const of = (change: (it: Json) => void) => {
+    const copy = structuredClone(root);
+    change(copy);
+    return parseSigstoreRoot(bytes(copy));
+  };
+  const whole = of(() => {});
+  assert.equal(verifyForeignByAny(bytes(one), [seedRoot(), whole], {}).root, whole.digest);
+  const refusedBy = (roots: Parameters<typeof verifyForeignByAny>[1], reason: Reason, bundle: Json = one) => assert.throws(() => verifyForeignByAny(bytes(bundle), roots, {}), { context: { reason } });
+  const [withoutLogs, withoutAuthorities] = [of((it) => (it['tlogs'] = [] as unknown as Json)), of((it) => (it['certificateAuthorities'] = [] as unknown as Json))];
+  refusedBy([withoutLogs, withoutAuthorities], 'certificate-untrusted');
+  refusedBy([withoutAuthorities, withoutLogs], 'log-unknown');
+  refusedBy([], 'log-unknown');
+  // The root that knows the bundle's log and authorities has the last word on it, whoever else might be asked.
+  refusedBy([of((it) => (validity(logOf(it))['end'] = at(-1))), seedRoot()], 'log-key-validity');
+  refusedBy([whole, seedRoot()], 'signature-invalid', Object.assign(one, { dsseEnvelope: two['dsseEnvelope'] }));
 });
