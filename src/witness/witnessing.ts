@@ -49,6 +49,7 @@ export async function startWitnessing({ witnesses, log, logKeys, folder, report 
   const closing = new AbortController();
   let askers: readonly Asker[] = [];
   const turns = new Mutex();
+  let nudged = false;
 
   const fileOf = (key: NoteKey) => join(folder, `${sha256(formatVkey(key)).toString('hex').slice(0, 32)}.checkpoint`);
 
@@ -93,7 +94,15 @@ export async function startWitnessing({ witnesses, log, logKeys, folder, report 
 
   return {
     nudge: () => {
-      current().then((all) => all.forEach((one) => one.nudge())).catch((error: unknown) => report(asCairnError(error)));
+      // A log that writes hundreds of checkpoints a second asks for the policy once in a while. Whoever is nudged reads the newest checkpoint then.
+      if (nudged) return;
+      nudged = true;
+      current()
+        .finally(() => {
+          nudged = false;
+        })
+        .then((all) => all.forEach((one) => one.nudge()))
+        .catch((error: unknown) => report(asCairnError(error)));
     },
     covering: async (size, threshold, limitMs) => {
       const all = await current();
