@@ -31,7 +31,7 @@ test('a guard that no test misses is told, and so are a mutant without a place, 
     base, { ...base, replace: "key >= 'right' && key < 's'" }, { ...base, find: 'boolean' }, { ...base, name: 'no such name' }, { ...base, replace: '{{{' }, { ...base, name: '^red' }, { ...base, name: 'elsewhere' },
     { ...base, replace: "(() => { while (key !== '') if (key === 'right') return true; return false; })()" }, { ...base, find: 'n < 3', replace: 'true' },
   ];
-  const verdicts = await tryMutants(mutants, { root: folder, node: process.execPath, lanes: 2, limitMs: 5000, say: () => {} });
+  const verdicts = await tryMutants(mutants, { root: folder, node: process.execPath, lanes: 2, limitMs: 3000, say: () => {} });
   assert.deepEqual(verdicts.map(({ fate }) => fate), ['caught', 'survived', 'stale', 'no such test', 'does not load', 'red before', 'skipped', 'caught', 'survived']);
   assert.match(verdicts[7]?.by ?? '', /time limit/);
 });
