@@ -34,7 +34,8 @@ export async function show(this: Context, flags: CommonFlags, reference: string)
       for (const [name, way] of Object.entries(document.secrets ?? {})) row(this, 'secret', name, way === 'pin' ? 'goes back with the content' : 'follows its newest version');
       if (document.schema !== null) row(this, 'schema', `${document.schema.minimum} to ${document.schema.maximum}`);
       for (const { kind, signer, logIndex, ...one } of vouched.filter(({ kind }) => evidenceKinds.has(kind))) {
-        row(this, kind, says({ kind, ...one }), `by ${signer}`, `logged ${logIndex}`);
+        const by = kind === 'foreign' ? await import('./foreign-signer.ts').then(({ foreignSigner }) => foreignSigner(one.statement, footing, session.home)) : signer;
+        row(this, kind, says({ kind, ...one }), `by ${by}`, `logged ${logIndex}`);
       }
       for (const { kind, what, by, reason, logIndex } of taken) if (kind !== 'release') row(this, 'revoked', what, `by ${by}: ${reason}`, `logged ${logIndex}`);
       for (const { commit, subject } of commits.slice(0, most)) row(this, 'commit', `${commit.slice(0, 7)} "${subject}"`);

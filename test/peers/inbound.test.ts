@@ -72,6 +72,7 @@ test('what a person of the policy attested with cosign in our log counts at the 
   await cosign('sign', ...ours, image);
   await shop.promote(release, 'production');
   assert.equal((await foreign()).length, 3);
+  assert.match((await shop.cairn('show', release)).stdout, /foreign +tests of another tool +by ada +logged/);
   const { code, stdout, stderr } = await shop.cairn('verify', release);
   assert.equal(code, 0, stdout + stderr);
 });

@@ -12,7 +12,7 @@ interface Attested {
   readonly statements: readonly { readonly kind: string; readonly says: string; readonly logIndex: number; readonly statement: string }[];
 }
 
-test('reports of other tools become statements: signed, logged, attached, shown and verified', { timeout: 120_000 }, async (t) => {
+test('reports of other tools become statements: signed, logged, attached, shown and verified', { timeout: 300_000 }, async (t) => {
   const machine = await Machine.make(t);
   await machine.init();
   await machine.startUp();
