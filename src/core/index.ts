@@ -7,7 +7,7 @@ export { ensureDurableDirectory, exists, fsyncDirectory, writeFileDurable } from
 export { asCairnError, CairnError, errorCodes, exitCodeOf, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { noFaults, type Faults } from './faults.ts';
 export { Mutex } from './mutex.ts';
-export { nearestName } from './nearest.ts';
+export { hintFor, nearestName } from './nearest.ts';
 export { problemsOf } from './problems.ts';
 export { malformed, verificationFailed, type Reason } from './reasons.ts';
 export { parseStrictJson } from './strict-json.ts';

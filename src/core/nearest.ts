@@ -1,3 +1,9 @@
+/** What helps whoever wrote a name that is not known: the nearest one, or all. */
+export function hintFor(name: string, known: readonly string[], what = 'Known'): string {
+  const nearest = nearestName(name, known);
+  return nearest === undefined || nearest === name ? `${what}: ${known.join(', ')}` : `Did you mean "${nearest}"?`;
+}
+
 /** The known name that a misspelt one most likely means; undefined where none is near. */
 export function nearestName(key: string, known: readonly string[]): string | undefined {
   const rated = [...new Set(known)]

@@ -1,5 +1,5 @@
 import type { Expr, Expr_Call, Expr_Comprehension } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js';
-import { nearestName } from '#core';
+import { hintFor } from '#core';
 import { callType, type Cost } from './cel-functions.ts';
 import { celLimits, refuseExpression, tooDeep } from './cel-limits.ts';
 import { joined, nameOf, typeOf, type Sizes, type Type } from './cel-types.ts';
@@ -35,9 +35,12 @@ export function analyse(expression: Expr, sizes: Sizes): Analysis & Pick<Walk, '
   const found = visit(walk, expression, undefined, 0, 0);
   if (found.steps > celLimits.steps) {
     const loop = [...walk.facts].map((name) => [name, sizes.counts[name] ?? 0] as const).toSorted((a, b) => b[1] - a[1])[0];
-    throw refuseExpression('expression-loops', `the expression can take ${inWords(found.steps)} steps${loop === undefined || loop[1] === 0 ? '' : ` with ${loop[1]} ${loop[0]}`}, more than the ${inWords(celLimits.steps)} allowed`, 'Loop over the smaller list, and not within a loop over a long one');
+    const over = loop === undefined || loop[1] === 0 ? '' : ` with ${loop[1]} ${loop[0]}`;
+    const why = `the expression can take ${inWords(found.steps)} steps${over}, more than the ${inWords(celLimits.steps)} allowed`;
+    throw refuseExpression('expression-loops', why, 'Loop over the smaller list, and not within a loop over a long one');
   }
-  if (found.bytes > celLimits.bytes) throw refuseExpression('expression-allocates', `the expression can make ${inWords(found.bytes)} bytes of lists and texts, more than the ${inWords(celLimits.bytes)} allowed`, 'Use exists, all or filter with a test instead of making lists and texts in a loop');
+  const made = `the expression can make ${inWords(found.bytes)} bytes of lists and texts, more than the ${inWords(celLimits.bytes)} allowed`;
+  if (found.bytes > celLimits.bytes) throw refuseExpression('expression-allocates', made, 'Use exists, all or filter with a test instead of making lists and texts in a loop');
   return { ...found, facts: walk.facts, fields: walk.fields };
 }
 
@@ -123,17 +126,14 @@ function variable(walk: Walk, name: string, scope: Scope | undefined): Type {
     walk.facts.add(fact);
     return typeOf(factSpecs[fact], fact, walk.sizes);
   }
-  const known = Object.keys(factSpecs);
-  const nearest = nearestName(name, known);
-  throw refuseExpression('expression-type', `there is no "${name}"`, nearest === undefined ? `Known: ${known.join(', ')}` : `Did you mean "${nearest}"?`);
+  throw refuseExpression('expression-type', `there is no "${name}"`, hintFor(name, Object.keys(factSpecs)));
 }
 
 function fieldOf(type: Type, field: string): Type {
   if (type.kind !== 'record') return type.kind === 'map' ? type.of : mismatch(`${nameOf(type)} has no field "${field}"`);
   const spec = Object.hasOwn(type.fields, field) ? type.fields[field] : undefined;
   if (spec !== undefined) return typeOf(spec, `${type.path}.${field}`, type.sizes);
-  const nearest = nearestName(field, Object.keys(type.fields));
-  throw refuseExpression('expression-type', `${type.path} has no field "${field}"`, nearest === undefined ? `It has: ${Object.keys(type.fields).join(', ')}` : `Did you mean "${nearest}"?`);
+  throw refuseExpression('expression-type', `${type.path} has no field "${field}"`, hintFor(field, Object.keys(type.fields), 'It has'));
 }
 
 function constantType(constant: { readonly case?: string | undefined; readonly value?: unknown }): Type {

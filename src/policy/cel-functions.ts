@@ -1,4 +1,4 @@
-import { nearestName } from '#core';
+import { hintFor } from '#core';
 import { refuseExpression, requireBoundedPattern } from './cel-limits.ts';
 import { joined, nameOf, typeOf, type Type } from './cel-types.ts';
 
@@ -141,6 +141,6 @@ function holdsRecord(type: Type): boolean {
 
 function unknown(name: string): never {
   const known = [...methods, ...Object.keys(conversions), ...macros];
-  const nearest = nearestName(name, known);
-  throw refuseExpression('expression-type', known.includes(name) ? `${name}() is used in another way than it can be` : `there is no function "${name}"`, nearest === undefined || nearest === name ? `Known: ${known.join(', ')}` : `Did you mean "${nearest}"?`);
+  const why = known.includes(name) ? `${name}() is used in another way than it can be` : `there is no function "${name}"`;
+  throw refuseExpression('expression-type', why, hintFor(name, known));
 }

@@ -1,11 +1,12 @@
 import { createContext, Script } from 'node:vm';
 import { celEnv, celFunc, celList, celMethod, CelScalar, isCelError, listType, objectType, parse, plan, type CelInput, type CelList, type CelValue } from '@bufbuild/cel';
 import type { Expr } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js';
-import { TimestampSchema, timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { RE2JS } from '@bufbuild/re2';
 import { CairnError } from '#core';
 import { analyse, append, gathered, type Analysis } from './cel-check.ts';
 import { timeParts } from './cel-functions.ts';
+import { partOf } from './cel-time.ts';
 import { celLimits, refuseExpression, requireParsable } from './cel-limits.ts';
 import type { Sizes } from './cel-types.ts';
 import type { FactName } from './facts.ts';
@@ -111,43 +112,6 @@ function patternOf(text: string): RE2JS {
   return compiled;
 }
 
-/** The library reads parts of a time off a date in this machine's zone, where hours are missing once a year: the same decision everywhere needs UTC. */
-function partOf(name: (typeof timeParts)[number], at: Timestamp, zone: string | undefined): bigint {
-  const utc = new Date(timestampMs(at));
-  const local = zone === undefined ? utc : new Date(utc.getTime() + offsetMs(utc, zone));
-  const day = Date.UTC(local.getUTCFullYear(), local.getUTCMonth(), local.getUTCDate());
-  switch (name) {
-    case 'getFullYear':
-      return BigInt(local.getUTCFullYear());
-    case 'getMonth':
-      return BigInt(local.getUTCMonth());
-    case 'getDate':
-      return BigInt(local.getUTCDate());
-    case 'getDayOfMonth':
-      return BigInt(local.getUTCDate() - 1);
-    case 'getDayOfWeek':
-      return BigInt(local.getUTCDay());
-    case 'getDayOfYear':
-      return BigInt((day - Date.UTC(local.getUTCFullYear(), 0, 1)) / 86_400_000);
-    case 'getHours':
-      return BigInt(local.getUTCHours());
-    case 'getMinutes':
-      return BigInt(local.getUTCMinutes());
-    case 'getSeconds':
-      return BigInt(local.getUTCSeconds());
-    default:
-      return BigInt(local.getUTCMilliseconds());
-  }
-}
-
-function offsetMs(at: Date, zone: string): number {
-  const fixed = /^([+-]?)(\d\d):(\d\d)$/.exec(zone);
-  if (fixed !== null) return (fixed[1] === '-' ? -1 : 1) * (Number(fixed[2]) * 60 + Number(fixed[3])) * 60_000;
-  const parts = new Intl.DateTimeFormat('en-US', { hourCycle: 'h23', timeZone: zone, year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric' }).formatToParts(at);
-  const part = (type: Intl.DateTimeFormatPartTypes) => Number(parts.find((one) => one.type === type)?.value);
-  return Date.UTC(part('year'), part('month') - 1, part('day'), part('hour'), part('minute'), part('second')) - Math.floor(at.getTime() / 1000) * 1000;
-}
-
 const TIME = objectType(TimestampSchema);
 const environment = celEnv({
   funcs: [
@@ -198,5 +162,6 @@ export function withinPatience<T>(work: () => T, milliseconds: number = celLimit
     throw new CairnError('internal', `an expression of the policy could not be evaluated: ${cause instanceof Error ? cause.message : 'unknown'}`, { cause, fix: 'cairn policy check FILE; nothing was decided, ask again' });
   } finally {
     watched = false;
+    room.work = () => undefined;
   }
 }

@@ -1,5 +1,5 @@
 import type { Expr } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js';
-import { CairnError, nearestName } from '#core';
+import { CairnError, hintFor } from '#core';
 import type { Report } from './check.ts';
 import { analyse } from './cel-check.ts';
 import { textOf } from './cel-text.ts';
@@ -58,8 +58,7 @@ function strangeNames(policy: Policy, whole: Expr): { text: string; fix: string 
     if (known === undefined) return;
     for (const value of values.flatMap((one) => literals(one))) {
       if (known.includes(value)) continue;
-      const nearest = nearestName(value, known);
-      found.push({ text: `${textOf(field)} is never '${value}'`, fix: nearest === undefined ? `It can be: ${known.join(', ') || 'nothing, by this policy'}` : `Did you mean "${nearest}"?` });
+      found.push({ text: `${textOf(field)} is never '${value}'`, fix: hintFor(value, known.length === 0 ? ['nothing, by this policy'] : known, 'It can be') });
     }
   };
   const walk = (part: Expr | undefined): void => {

@@ -1,5 +1,5 @@
-import { CairnError, nearestName } from '#core';
-import { isNext, placesText, type PolicyVersion } from './chain.ts';
+import { CairnError, hintFor } from '#core';
+import { isNext, type PolicyVersion } from './chain.ts';
 import { checkExpression } from './check-cel.ts';
 import type { Person, Policy, Rule } from './policy.ts';
 import { openPlaces } from './quorum.ts';
@@ -61,9 +61,9 @@ function peopleWith(policy: Policy, role: string, machines = false): Person[] {
 /** @returns whether somebody has it */
 function requireRole(policy: Policy, role: string, where: string, report: Report, machines = false): boolean {
   if (peopleWith(policy, role, machines).length > 0) return true;
-  const nearest = nearestName(role, rolesOf(policy));
   const onlyMachines = peopleWith(policy, role, true).length > 0;
-  report('error', where, onlyMachines ? `only machines have the role "${role}", and they do not count here` : `nobody has the role "${role}"`, nearest === undefined || nearest === role ? `Give it to somebody; roles that people have: ${rolesOf(policy).join(', ')}` : `Did you mean "${nearest}"?`);
+  const why = onlyMachines ? `only machines have the role "${role}", and they do not count here` : `nobody has the role "${role}"`;
+  report('error', where, why, hintFor(role, rolesOf(policy), 'Give it to somebody; roles that people have'));
   return false;
 }
 
@@ -84,7 +84,8 @@ function checkQuorum(policy: Policy, report: Report): void {
   const known = policy.quorum.filter(({ role }) => requireRole(policy, role, 'quorum', report));
   if (known.length < policy.quorum.length) return;
   const open = openPlaces(policy, policy.people);
-  if (open.length > 0) report('error', 'quorum', `no set of people can meet it: ${placesText(open.map(({ role }) => ({ role, people: [] })))} stays open, since nobody fills two places. No later version could ever be signed`, 'Lower a threshold, or give more people the role');
+  const why = `no set of people can meet it: ${open.map(({ role }) => role).join(', ')} stays open, since nobody fills two places. No later version could ever be signed`;
+  if (open.length > 0) report('error', 'quorum', why, 'Lower a threshold, or give more people the role');
   for (const role of policy.revoke ?? []) requireRole(policy, role, 'revoke', report);
 }
 
@@ -92,10 +93,11 @@ function checkEnvironments(policy: Policy, { environments }: CheckContext, repor
   for (const { name, promote, rollback, breakGlass } of policy.environments) {
     requireRole(policy, promote, `${name}: promote`, report, true);
     requireRole(policy, rollback, `${name}: rollback`, report, true);
-    if (breakGlass !== undefined && requireRole(policy, breakGlass.role, `${name}: breakGlass`, report)) requireMany(`${name}: breakGlass`, breakGlass.threshold, peopleWith(policy, breakGlass.role).length, `people of role ${breakGlass.role}`, report);
+    if (breakGlass !== undefined && requireRole(policy, breakGlass.role, `${name}: breakGlass`, report)) {
+      requireMany(`${name}: breakGlass`, breakGlass.threshold, peopleWith(policy, breakGlass.role).length, `people of role ${breakGlass.role}`, report);
+    }
     if (environments !== undefined && !environments.includes(name)) {
-      const nearest = nearestName(name, environments);
-      report('error', name, 'the server has no such environment, and no key to admit into it', nearest === undefined ? `It has: ${environments.join(', ')}` : `Did you mean "${nearest}"?`);
+      report('error', name, 'the server has no such environment, and no key to admit into it', hintFor(name, environments, 'It has'));
     }
   }
   for (const name of environments ?? []) {
@@ -113,8 +115,7 @@ function checkOrder({ environments }: Policy, report: Report): void {
   const waits = new Map(environments.map(({ name, rules }) => [name, rules.flatMap((rule) => (rule.kind === 'soak' || rule.kind === 'confirmed-in' ? [rule.environment] : []))]));
   for (const [name, before] of waits) {
     for (const one of before.filter((other) => !names.includes(other))) {
-      const nearest = nearestName(one, names);
-      report('error', `${name}: ${one}`, `waits for the environment "${one}", which does not exist`, nearest === undefined ? `Environments: ${names.join(', ')}` : `Did you mean "${nearest}"?`);
+      report('error', `${name}: ${one}`, `waits for the environment "${one}", which does not exist`, hintFor(one, names, 'Environments'));
     }
     const seen = new Set<string>();
     const reach = (at: string): boolean => (waits.get(at) ?? []).some((next) => next === name || (!seen.has(next) && (seen.add(next), reach(next))));
@@ -173,7 +174,8 @@ function shadows(strong: Rule, weak: Rule, earlier: boolean): boolean {
     case 'soak':
       return strong.kind === 'soak' && strong.environment === weak.environment && more(strong.minutes, weak.minutes);
     case 'approvals':
-      return strong.kind === 'approvals' && strong.role === weak.role && (strong.independent === true || weak.independent !== true) && (strong.independent === weak.independent ? more(strong.threshold, weak.threshold) : strong.threshold >= weak.threshold);
+      if (strong.kind !== 'approvals' || strong.role !== weak.role || (weak.independent === true && strong.independent !== true)) return false;
+      return strong.independent === weak.independent ? more(strong.threshold, weak.threshold) : strong.threshold >= weak.threshold;
     case 'rebuilt':
       return strong.kind === 'rebuilt' && strong.role === weak.role && more(strong.threshold, weak.threshold);
     case 'witnessed':

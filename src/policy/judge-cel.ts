@@ -26,8 +26,13 @@ export function judgeCel(bench: Bench, rule: CelRule): Judged {
   } catch (error) {
     if (!(error instanceof CairnError)) throw error;
     // What must not take the way back away does not take it away by being broken either: it is owed.
-    if (bench.question.direction === 'rollback' && !rule.blocksRollback) return fail(rule.name, `could not be decided: ${error.message}`, rule, { nearest: null, fix: rule.fix ?? error.fix ?? 'cairn policy check FILE', cause: 'unmet' }, bench.question.time + 1);
-    throw error.code === 'invalid-policy' ? new CairnError('invalid-policy', `the rule "${rule.name}" of ${bench.question.environment}: ${error.message}; nothing was decided`, { ...(error.fix !== undefined && { fix: error.fix }), context: { ...error.context, rule: rule.name }, cause: error }) : error;
+    const fix = rule.fix ?? error.fix ?? 'cairn policy check FILE';
+    if (bench.question.direction === 'rollback' && !rule.blocksRollback) {
+      return fail(rule.name, `could not be decided: ${error.message}`, rule, { nearest: null, fix, cause: 'unmet' }, bench.question.time + 1);
+    }
+    if (error.code !== 'invalid-policy') throw error;
+    const why = `the rule "${rule.name}" of ${bench.question.environment}: ${error.message}; nothing was decided`;
+    throw new CairnError('invalid-policy', why, { fix: error.fix ?? fix, context: { ...error.context, rule: rule.name }, cause: error });
   }
 }
 

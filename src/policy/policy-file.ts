@@ -1,6 +1,6 @@
 import { isMap, isPair, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
 import { z } from 'zod';
-import { CairnError, canonicalJson, nearestName } from '#core';
+import { CairnError, canonicalJson, hintFor } from '#core';
 import type { PolicyVersion } from './chain.ts';
 import { parsePolicy, policySchema, type Policy } from './policy.ts';
 
@@ -115,15 +115,13 @@ function problemsOf(issue: z.core.$ZodIssue, above: Path, value: unknown): Probl
     case 'unrecognized_keys':
       return issue.keys.map((key) => {
         const known = knownAt(policyJsonSchema(), path, value);
-        const nearest = nearestName(key, known);
-        return { path: [...path, key], key: true, text: `unknown key "${key}"${path.length === 0 ? '' : ` in ${textOf(path)}`}`, fix: nearest === undefined ? `Known here: ${known.join(', ')}` : `Did you mean "${nearest}"?` };
+        return { path: [...path, key], key: true, text: `unknown key "${key}"${path.length === 0 ? '' : ` in ${textOf(path)}`}`, fix: hintFor(key, known, 'Known here') };
       });
     case 'invalid_union': {
       if (issue.errors.length > 0) return issue.errors.map((errors) => errors.flatMap((one) => problemsOf(one, path, value))).toSorted((a, b) => a.length - b.length)[0] ?? [];
       const kinds = knownKinds();
       const given = typeof found === 'string' ? found : valueAt(value, [...path, 'kind']);
-      const nearest = nearestName(String(given), kinds);
-      return [{ path, key: false, text: given === undefined ? `${textOf(path)} needs a kind` : `unknown kind "${String(given)}"`, fix: nearest === undefined ? `Kinds: ${kinds.join(', ')}` : `Did you mean "${nearest}"?` }];
+      return [{ path, key: false, text: given === undefined ? `${textOf(path)} needs a kind` : `unknown kind "${String(given)}"`, fix: hintFor(String(given), kinds, 'Kinds') }];
     }
     case 'invalid_type':
       return [{ path, key: false, text: found === undefined ? `${path.length < 2 ? 'the policy' : textOf(path.slice(0, -1))} needs "${name}"` : `"${name}" must be ${issue.expected}`, fix: undefined }];

@@ -28,7 +28,8 @@ export function openPlaces(policy: Policy, signers: readonly Person[]): OpenPlac
   };
   for (const person of people) seat(person, new Set());
   const seated = new Set([...heldBy.values()].map(({ name }) => name));
-  return places.flatMap((role, at) => (heldBy.has(at) ? [] : [{ role, people: policy.people.filter(({ name, roles, machine }) => machine !== true && roles.includes(role) && !seated.has(name)).map(({ name }) => name) }]));
+  const could = (role: string) => policy.people.filter(({ name, roles, machine }) => machine !== true && roles.includes(role) && !seated.has(name)).map(({ name }) => name);
+  return places.flatMap((role, at) => (heldBy.has(at) ? [] : [{ role, people: could(role) }]));
 }
 
 /** Whether the signature of this person can ever fill a place. */
