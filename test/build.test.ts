@@ -23,7 +23,7 @@ test('what was built runs in the place of the sources, until one of them is anot
   await utimes(join(folder, 'src/core/digest.ts'), new Date(), new Date());
   assert.equal(await cairn('--version'), said, 'a source was changed since');
   await run(join(folder, 'bin/build.ts'));
-  assert.equal(await cairn('--version'), said);
+  await writeFile(join(folder, 'dist/main/cairn.js'), "process.stdout.write('built\\n')\n");
   await rm(join(folder, 'src/core/digest.ts'));
-  await assert.rejects(cairn('--version'), /digest\.ts/, 'a source that is gone is missed, not covered up');
+  assert.equal(await cairn('--version'), said, 'a source that is gone is no reason to run what was made of it');
 });
