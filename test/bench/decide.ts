@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from 'node:os';
 import { digestOf } from '#core';
 import { predicateTypes, subjectOf } from '#attest';
 import { Decisions, type Asking } from '../../src/release/decisions.ts';
@@ -38,17 +39,17 @@ export async function decide(count: number, say: (line: string) => void): Promis
       return warm.decide(question, { fresh: true });
     }, ({ cached: from }) => !from);
     const cold = await times(Math.max(20, Math.floor(count / 10)), () => new Decisions(world.options).decide(question), ({ cached: from }) => !from);
-    const row = (name: string, all: readonly number[], target: number | null) => [name, String(all.length), ms(at(all, 0.5)), ms(at(all, 0.99)), ms(at(all, 1)), target === null ? '' : `p99 < ${target} ms`];
+    const row = (name: string, { clock: all, cpu }: Times, target: number | null) => [name, String(all.length), ms(at(all, 0.5)), ms(at(all, 0.99)), ms(at(all, 1)), ms(cpu), target === null ? '' : `p99 < ${target} ms`];
     const missed = [
-      ...(at(cached, 0.99) < targets.cached ? [] : [`from the cache: p99 ${ms(at(cached, 0.99))}, at most ${targets.cached} ms`]),
-      ...(at(uncached, 0.99) < targets.uncached ? [] : [`decided anew: p99 ${ms(at(uncached, 0.99))}, at most ${targets.uncached} ms`]),
+      ...(at(cached.clock, 0.99) < targets.cached ? [] : [`from the cache: p99 ${ms(at(cached.clock, 0.99))} (${ms(cached.cpu)} of CPU each, ${waiting()}), at most ${targets.cached} ms`]),
+      ...(at(uncached.clock, 0.99) < targets.uncached ? [] : [`decided anew: p99 ${ms(at(uncached.clock, 0.99))} (${ms(uncached.cpu)} of CPU each, ${waiting()}), at most ${targets.uncached} ms`]),
     ];
     return {
-      title: `One decision: ${statements} statements, a bill of ${packages} packages, ${rules.length + 3} rules and a freeze`,
-      tables: [{ columns: ['decision', 'of', 'p50', 'p99', 'worst', 'target'], rows: [row('from the cache', cached, targets.cached), row('decided anew, statements proven before', uncached, targets.uncached), row('nothing proven yet', cold, null)] }],
+      title: `One decision: ${statements} statements, a bill of ${packages} packages, ${rules.length + 3} rules and a freeze; ${waiting()}`,
+      tables: [{ columns: ['decision', 'of', 'p50', 'p99', 'worst', 'CPU each', 'target'], rows: [row('from the cache', cached, targets.cached), row('decided anew, statements proven before', uncached, targets.uncached), row('nothing proven yet', cold, null)] }],
       figures: [
-        { what: 'decision from the cache, p99', target: `< ${targets.cached} ms`, figure: ms(at(cached, 0.99)), met: at(cached, 0.99) < targets.cached },
-        { what: 'decision anew, ten statements, p99', target: `< ${targets.uncached} ms`, figure: ms(at(uncached, 0.99)), met: at(uncached, 0.99) < targets.uncached },
+        { what: 'decision from the cache, p99', target: `< ${targets.cached} ms`, figure: ms(at(cached.clock, 0.99)), met: at(cached.clock, 0.99) < targets.cached },
+        { what: 'decision anew, ten statements, p99', target: `< ${targets.uncached} ms`, figure: ms(at(uncached.clock, 0.99)), met: at(uncached.clock, 0.99) < targets.uncached },
       ],
       missed,
     };
@@ -57,15 +58,27 @@ export async function decide(count: number, say: (line: string) => void): Promis
   }
 }
 
-async function times<T>(count: number, work: () => Promise<T>, right: (result: T) => boolean): Promise<number[]> {
-  const all: number[] = [];
+/** By the clock, in order; and this thread's CPU for each, on average: where others want the same cores, that is what is about us. */
+interface Times {
+  readonly clock: readonly number[];
+  readonly cpu: number;
+}
+
+async function times<T>(count: number, work: () => Promise<T>, right: (result: T) => boolean): Promise<Times> {
+  const clock: number[] = [];
+  const before = process.threadCpuUsage();
   for (let done = 0; done < count; done++) {
     const start = performance.now();
     const result = await work();
-    all.push(performance.now() - start);
+    clock.push(performance.now() - start);
     if (!right(result)) throw new Error('it was not decided in the way that is measured');
   }
-  return all.toSorted((a, b) => a - b);
+  const { user, system } = process.threadCpuUsage(before);
+  return { clock: clock.toSorted((a, b) => a - b), cpu: (user + system) / 1000 / count };
+}
+
+function waiting(): string {
+  return `${(loadavg()[0] ?? 0).toFixed(1)} processes want ${availableParallelism()} cores`;
 }
 
 function at(sorted: readonly number[], quantile: number): number {
