@@ -9,7 +9,7 @@ import { z } from 'zod';
 const schema = z.array(z.strictObject({
   /** What is guarded, in words. */
   guard: z.string().min(1),
-  file: z.string().regex(/^src\/[\w./-]+$/),
+  file: z.string().regex(/^(src|bin)\/[\w./-]+$/),
   /** Exact text, once in the file. */
   find: z.string().min(1),
   replace: z.string(),
