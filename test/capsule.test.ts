@@ -122,9 +122,9 @@ test('capsule: a checkpoint that the others are not the beginning of is refused'
   const proofs = JSON.parse(capsule.files.get('proofs/consistency.json')?.toString('utf8') ?? '') as { size: number; hashes: string[] }[];
   assert.ok(proofs.length > 3);
   for (const hashes of [[], [Buffer.alloc(32, 7).toString('base64')]]) {
-    assert.equal(await reasonOf(shop, changed(capsule, (files) => files.set('proofs/consistency.json', Buffer.from(JSON.stringify(proofs.with(0, { size: proofs[0]?.size ?? 1, hashes })))))), 'log-forked');
+    assert.equal(await reasonOf(shop, changed(capsule, (files) => files.set('proofs/consistency.json', Buffer.from(JSON.stringify(proofs.with(0, { size: proofs[0]?.size ?? 1, hashes })))))), 'log-fork');
   }
-  assert.equal(await reasonOf(shop, { files: capsule.files, about: { ...capsule.about, checkpoint: { ...capsule.about.checkpoint, root: '0'.repeat(64) } } }), 'log-forked');
+  assert.equal(await reasonOf(shop, { files: capsule.files, about: { ...capsule.about, checkpoint: { ...capsule.about.checkpoint, root: '0'.repeat(64) } } }), 'log-fork');
 });
 
 test('capsule: a manifest that names another release, application or log is refused', async () => {

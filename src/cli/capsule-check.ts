@@ -47,7 +47,7 @@ export async function checkCapsule(about: CapsuleAbout, files: CapsuleFiles, giv
   if (about.origin !== log.origin) throw refused('trust-other', `it is of the log ${about.origin}, trust is of ${log.origin}`);
   const { held, policies } = readStatements(files, { log, genesis: file.genesis, trust });
   const newest = checkProofs(files, log, held);
-  if (newest.size !== about.checkpoint.size || newest.root.toString('hex') !== about.checkpoint.root) throw refused('log-forked', 'its manifest names another checkpoint than it holds');
+  if (newest.size !== about.checkpoint.size || newest.root.toString('hex') !== about.checkpoint.root) throw refused('log-fork', 'its manifest names another checkpoint than it holds');
   const parts = await checkRelease(files, about);
   requireRelevant(held, about.release, parts);
   checkTrustFiles(files, file, { log, trust }, policies.map(({ policy }) => policy));

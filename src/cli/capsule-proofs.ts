@@ -50,7 +50,7 @@ export function checkProofs(files: CapsuleFiles, log: LogVerifier, bundles: read
     const older = readCheckpoint(envelope, log);
     const hashes = older.size === newest.size ? [] : proofs.get(older.size);
     if (hashes === undefined || !isConsistent(older.size, older.root, newest.size, newest.root, hashes)) {
-      throw refused('log-forked', `the checkpoint of ${older.size} entries, which entry ${logIndex} is proven by, is not the beginning of the one of ${newest.size}`);
+      throw refused('log-fork', `the checkpoint of ${older.size} entries, which entry ${logIndex} is proven by, is not the beginning of the one of ${newest.size}`);
     }
   }
   return newest;

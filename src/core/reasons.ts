@@ -27,7 +27,7 @@ export type Reason =
   // Versions of the policy.
   | 'genesis-policy' | 'policy-quorum' | 'policy-rewound' | 'stale-policy'
   // A capsule: its archive, what it stands on, what it holds, and the decisions in it.
-  | 'capsule-damaged' | 'trust-missing' | 'trust-other' | 'stray-file' | 'release-malformed' | 'other-release' | 'signer-not-allowed' | 'log-forked'
+  | 'capsule-damaged' | 'trust-missing' | 'trust-other' | 'stray-file' | 'release-malformed' | 'other-release' | 'signer-not-allowed'
   | 'evidence-set' | 'fact-mismatch' | 'verdict-differs' | 'verdict-time' | 'request-mismatch';
 
 /** It can be read, but it must not be believed. */

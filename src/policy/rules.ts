@@ -66,7 +66,7 @@ export function judgeSbom(bench: Bench, rule: RuleOf<'sbom'>): Judged {
     const missing = evidence.components.filter((one) => !subjects.includes(one)).length;
     return missing === 0 ? undefined : `leaves out ${missing} of ${evidence.components.length} components`;
   });
-  if (good !== undefined) return pass('sbom', `${good.says.packages.length} packages`, rule, [good.envelope]);
+  if (good !== undefined) return pass('sbom', `${good.says.packages.length} ${good.says.packages.length === 1 ? 'package' : 'packages'}`, rule, [good.envelope]);
   return fail('sbom', all.length === 0 ? 'no SBOM in the log' : `none of ${all.length} counts`, rule, { nearest, fix: 'A builder runs: cairn release', cause: causeOf(all), evidence: missed });
 }
 
