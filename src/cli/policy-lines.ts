@@ -33,7 +33,7 @@ function ruleText(rule: Rule): string {
     case 'cel':
       return `${rule.name}: ${rule.expression}${back}`;
     case 'approvals':
-      return `${rule.threshold} approvals of ${rule.role}${rule.independent === true ? ', who neither ask nor build' : ''}${back}`;
+      return `${rule.threshold} ${rule.threshold === 1 ? 'approval' : 'approvals'} of ${rule.role}${rule.independent === true ? ', who neither ask nor build' : ''}${back}`;
     case 'rebuilt':
       return `rebuilt by ${rule.threshold} of ${rule.role}${back}`;
     case 'witnessed':
