@@ -80,3 +80,23 @@ test('what is no signature, no digest or no P-256 key is refused, never thrown a
   const other = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
   assert.ok(verifyDigest(digest, sign('sha256', message, signer.privateKey), spkiOf(other)));
 });
+
+test('a point off the curve, chosen so that the moved one has a secret key that all know, is refused', () => {
+  // The line through a multiple P of the base point, with any slope, meets x = slope^2 - 2x(P) in a point whose "sum" with P is -P.
+  const { Fp, Fn } = p256.Point;
+  const digest = sha256('whatever one likes');
+  const k = 1234567n;
+  const r = Fn.create(p256.Point.BASE.multiply(k).toAffine().x);
+  const h = BigInt(`0x${sha256('').toString('hex')}`);
+  const shift = Fn.mul(Fn.create(BigInt(`0x${digest.toString('hex')}`) - h), Fn.inv(r));
+  const s = Fn.mul(Fn.inv(k), Fn.create(h - r * shift));
+  const { x, y } = p256.Point.BASE.multiply(shift).toAffine();
+  const slope = 5n;
+  const off = Fp.create(slope * slope - 2n * x);
+  const hex = (number: bigint) => number.toString(16).padStart(64, '0');
+  const point = Buffer.from(`04${hex(off)}${hex(Fp.create(y + slope * (off - x)))}`, 'hex');
+  const integer = (number: bigint) => Buffer.concat([Buffer.from([2, 33, 0]), Buffer.from(hex(number), 'hex')]);
+  const minimal = (number: bigint) => (number >> 255n === 1n ? integer(number) : Buffer.concat([Buffer.from([2, 32]), Buffer.from(hex(number), 'hex')]));
+  const numbers = Buffer.concat([minimal(r), minimal(s)]);
+  assert.equal(verifyDigest(digest, Buffer.concat([Buffer.from([0x30, numbers.byteLength]), numbers]), Buffer.concat([spki.subarray(0, 26), point])), false);
+});

@@ -6,11 +6,13 @@ import { sha256 } from '#core';
 //
 // (r, s) is good for the digest e and the key Q where x(e/s·G + r/s·Q) = r. With h the digest of our message and
 // Q' = Q + (e-h)/r·G it is h/s·G + r/s·Q' = e/s·G + r/s·Q: the same point. So (r, s) is good for e and Q exactly where OpenSSL
-// finds it good for our message and Q'. Nobody gains by choosing: Q' follows from what was sent, and s plays no part in it.
+// finds it good for our message and Q'. Nobody gains by choosing: Q' follows from what was sent, and s plays no part in it; Q must be on
+// the curve, where all of this is true.
 // Ten times as fast as arithmetic in JavaScript alone, and all of ECDSA's own checks stay OpenSSL's.
 
 const field = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;
 const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+const b = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 const message = Buffer.alloc(0);
 const messageDigest = toNumber(sha256(message));
 const spkiPrefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex');
@@ -51,13 +53,15 @@ function timesBase(scalar: bigint): Buffer {
 }
 
 /**
- * The sum of two points, by the textbook. Undefined where they share an x: the two would be one point or each other's opposite,
+ * The sum of a point that somebody sent and one of ours, by the textbook. Undefined where it is not on the curve, and where they share an x: the two would be one point or each other's opposite,
  * which only who knows the secret key brings about, on purpose; refused.
  */
 function add(one: Buffer, other: Buffer): Buffer | undefined {
   const [x1, y1] = [toNumber(one.subarray(1, 33)), toNumber(one.subarray(33))];
   const [x2, y2] = [toNumber(other.subarray(1, 33)), toNumber(other.subarray(33))];
-  if (x1 >= field || y1 >= field || x1 === x2) return undefined;
+  // Off the curve the textbook's sum is no sum: a point can be made whose sum has a secret key that everybody knows.
+  if (x1 >= field || y1 >= field || modulo(y1 * y1 - x1 * x1 * x1 + 3n * x1 - b, field) !== 0n) return undefined;
+  if (x1 === x2) return undefined;
   const slope = modulo((y2 - y1) * inverse(modulo(x2 - x1, field), field), field);
   const x = modulo(slope * slope - x1 - x2, field);
   const y = modulo(slope * (x1 - x) - y1, field);
