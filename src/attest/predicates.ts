@@ -35,6 +35,25 @@ export const predicateTypes = {
   verdict: 'https://slsa.dev/verification_summary/v1',
 } as const;
 
+/**
+ * A list that is read up to its first wrong thing: whoever writes a hundred thousand of them has us make as many complaints, which takes
+ * far longer than to write them.
+ */
+function list<T extends z.ZodType>(item: T, least = 0) {
+  return z.array(z.unknown()).min(least).transform((all, context): z.output<T>[] => {
+    const read: z.output<T>[] = [];
+    for (const [at, one] of all.entries()) {
+      const parsed = item.safeParse(one);
+      if (!parsed.success) {
+        for (const issue of parsed.error.issues.slice(0, 5)) context.addIssue({ ...issue, path: [at, ...issue.path] } as Parameters<typeof context.addIssue>[0]);
+        return z.NEVER;
+      }
+      read.push(parsed.data);
+    }
+    return read;
+  });
+}
+
 const digest = z.custom<Digest>(isDigest, 'not a sha256 digest');
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 const timestamp = z.iso.datetime();
@@ -58,7 +77,7 @@ const request = z.strictObject({
 });
 const approval = z.strictObject({ application: name, environment: name, by: text, expires: timestamp, reason: text.nullable() });
 /** What counts: the record key names leaf and envelope. One a transaction, always its last leaf. */
-const ingest = z.strictObject({ entries: z.array(z.strictObject({ logIndex: count, envelope: digest })).min(1) });
+const ingest = z.strictObject({ entries: list(z.strictObject({ logIndex: count, envelope: digest }), 1) });
 const place = { operation: z.string(), application: name, environment: name, revision: z.int().positive() };
 const intent = z.strictObject({ ...place, content: digest, from: digest.nullable(), restores: count.nullable() });
 const outcome = z.strictObject({
@@ -91,20 +110,20 @@ const facts = z.strictObject({
   components: z.array(digest),
   /** When the log first heard of it. */
   since: seconds.nullable(),
-  confirmedIn: z.array(z.strictObject({ environment: name, time: seconds })),
+  confirmedIn: list(z.strictObject({ environment: name, time: seconds })),
   quarantined: z.boolean(),
   revoked: z.strictObject({ by: text, reason: text }).nullable(),
-  revokedKeys: z.array(z.strictObject({ key: spki, after: count.nullable(), by: text, reason: text })),
-  revokedPackages: z.array(z.strictObject({ purl: text, by: text, reason: text })),
+  revokedKeys: list(z.strictObject({ key: spki, after: count.nullable(), by: text, reason: text })),
+  revokedPackages: list(z.strictObject({ purl: text, by: text, reason: text })),
   /** The newest that no promotion has used; whether it holds is counted from the statements. */
   breakGlass: z.strictObject({ envelope: digest, by: text, reason: text, expires: seconds }).nullable(),
   /** Break-glass statements about the release that an earlier promotion used. */
   spentGlass: z.array(digest).optional(),
-  debts: z.array(z.strictObject({ envelope: digest, release: digest, by: text, reason: text })),
+  debts: list(z.strictObject({ envelope: digest, release: digest, by: text, reason: text })),
   /** Open ones of the release, by their place in the log. */
-  incidents: z.array(z.strictObject({ logIndex: count, environment: name, code: z.string(), owner: text.nullable() })).optional(),
+  incidents: list(z.strictObject({ logIndex: count, environment: name, code: z.string(), owner: text.nullable() })).optional(),
   witnessed: z.strictObject({ size: count, witnesses: z.array(text) }).nullable(),
-  sources: z.array(z.strictObject({ name: text, state: z.enum(['unreachable', 'throttled']), detail: text })),
+  sources: list(z.strictObject({ name: text, state: z.enum(['unreachable', 'throttled']), detail: text })),
   schema: z.strictObject({ version: z.int().nullable(), minimum: z.int(), maximum: z.int() }).nullable(),
 });
 const verdict = z.object({
@@ -122,7 +141,7 @@ const verdict = z.object({
     direction: z.enum(['promote', 'rollback']),
     release: digest,
     content: digest,
-    rules: z.array(rule),
+    rules: list(rule),
     /** From 0.3: who asked, what it was decided on, and until when the same would be decided while nothing new is logged. */
     by: text.optional(),
     facts: facts.optional(),
@@ -163,19 +182,19 @@ const foreign = z.discriminatedUnion('form', [
 const scan = z.looseObject({
   scanner: z.looseObject({
     uri: z.string(), version: z.string().optional(),
-    result: z.array(z.looseObject({ id: z.string(), severity: z.array(z.looseObject({ method: z.string(), score: z.union([z.string(), z.number()]) })).default([]) })).default([]),
+    result: list(z.looseObject({ id: z.string(), severity: z.array(z.looseObject({ method: z.string(), score: z.union([z.string(), z.number()]) })).default([]) })).default([]),
   }),
   metadata: z.looseObject({ scanStartedOn: z.string().optional(), scanFinishedOn: z.string().optional() }).default({}),
 });
 /** What a SARIF report came to; the report itself by its digest. */
 const findings = z.looseObject({
   tool: z.string(), version: z.string().nullable(), report: digest,
-  findings: z.array(z.looseObject({ rule: z.string(), level: z.enum(['none', 'note', 'warning', 'error']), message: z.string(), location: z.string().nullable() })),
+  findings: list(z.looseObject({ rule: z.string(), level: z.enum(['none', 'note', 'warning', 'error']), message: z.string(), location: z.string().nullable() })),
 });
 /** All that a gate reads of it has its form: what is no text would be compared as something else, or end the decision in a crash. */
 const spdx = z.looseObject({
   spdxVersion: z.string(),
-  packages: z.array(z.looseObject({
+  packages: list(z.looseObject({
     name: z.string(), versionInfo: z.string().optional(), licenseConcluded: z.string().optional(), licenseDeclared: z.string().optional(),
     externalRefs: z.array(z.looseObject({ referenceType: z.string(), referenceLocator: z.string() })).optional(),
   })).default([]),
@@ -198,10 +217,10 @@ const component = z.looseObject({
     return z.array(component).optional();
   },
 });
-const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: z.array(component).default([]) });
+const sbom = z.looseObject({ bomFormat: z.literal('CycloneDX'), components: list(component).default([]) });
 /** in-toto/attestation: spec/predicates/test-result.md. */
 const tests = z.looseObject({ result: z.enum(['PASSED', 'WARNED', 'FAILED']), 'https://cairn.internal/tests/v1': z.looseObject({ passed: count.nullable(), failed: count.nullable() }).optional() });
-const notes = z.looseObject({ since: z.string().nullable(), commits: z.array(z.looseObject({ commit: z.string(), subject: z.string() })) });
+const notes = z.looseObject({ since: z.string().nullable(), commits: list(z.looseObject({ commit: z.string(), subject: z.string() })) });
 
 const schemas = {
   policy, trust, request, approval, ingest, intent, outcome, incident, revocation, drill, keyRevocation, packageRevocation, breakGlass, settlement, resolution, foreign,
