@@ -85,19 +85,20 @@ function change({ node, put, parent }: Place, all: readonly Place[], random: Ran
     case 3:
       return 'raw' in node ? put({ raw: tweak(node.raw, random, donors) }) : undefined;
     default:
-      if (owner !== undefined) rearrange(owner, random);
+      if (owner !== undefined) rearrange(owner, random, all.length);
       return undefined;
   }
 }
 
-function rearrange(owner: Node, random: Random): void {
+/** `size`: of the whole. What was made many once is not made many again: thousands of thousands would be our own end, and no parser's. */
+function rearrange(owner: Node, random: Random, size: number): void {
   if ('items' in owner) {
     const at = random.below(owner.items.length);
     const item = owner.items[at];
     if (item === undefined) owner.items.push({ raw: random.pick(values) });
     else if (random.chance(30)) owner.items.splice(at, 1);
     else if (random.chance(40)) owner.items.splice(at, 0, copy(item));
-    else if (random.chance(20)) for (let more = random.pick([4, 33, 70, 4100]); more > 0; more--) owner.items.push(item);
+    else if (random.chance(20)) for (let more = random.pick(size < 2000 ? [4, 33, 70, 4100] : [4, 33]); more > 0; more--) owner.items.push(item);
     else owner.items.reverse();
   } else if ('entries' in owner) {
     const { entries } = owner;
