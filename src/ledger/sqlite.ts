@@ -49,7 +49,8 @@ export function openSqlite(path: string, faults: Faults): Connection {
         return {
           reader: statement.columns().length > 0,
           all: (parameters) => guarded(() => statement.all(...values(parameters))),
-          run: (parameters) => guarded(() => statement.run(...values(parameters))),
+          // A disk that is full ends a transaction by itself. That there is none left to end is no news, and must not be told in place of why.
+          run: (parameters) => (/^rollback$/i.test(sql) && !database.isTransaction ? { changes: 0, lastInsertRowid: 0 } : guarded(() => statement.run(...values(parameters)))),
           iterate: (parameters) => statement.iterate(...values(parameters)),
         };
       },

@@ -4,6 +4,7 @@ import type { Person } from '#policy';
 import { requireWriter } from './authority.ts';
 import { Engine, type DeliveryOptions } from './engine.ts';
 import { Governance, type GlassBroken } from './governance.ts';
+import { recordJournal } from './journal.ts';
 import type { Moved } from './moved.ts';
 import type { SignedStatement } from './ports.ts';
 import { Promotion } from './promotion.ts';
@@ -66,6 +67,10 @@ export function delivery(options: DeliveryOptions): Delivery {
   async function resume(signed: SignedStatement): Promise<void> {
     const { request, release } = readRequest(signed, 'resume', await engine.authority());
     await engine.lock(request).run(async () => {
+      // A rollback that a full disk kept out of the log holds its release as any other does, and would come up only after this.
+      await recordJournal(engine, request).catch((error: unknown) => {
+        if (!(error instanceof CairnError) || !error.retryable) throw error;
+      });
       const timeline = await ledger.timeline(request.application, request.environment);
       const held = timeline.revisions.some((one) => one.release === release && timeline.quarantined.includes(one.content));
       if (!timeline.quarantined.includes(release) && !held) return;
