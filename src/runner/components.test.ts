@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processStart } from './process-start.ts';
 import { contentOf, eventually, preparing, releaseOf, running, saidBy, served, shop, spawnRunner, place, switching } from './fixture.ts';
@@ -89,8 +90,12 @@ test('workers are never two at once, also where the runner is killed with -9 in 
     await eventually('the live one works', async () => (await client.state()).timelines[0]?.instances.some(({ component, content }) => component === 'mail' && content === contentOf(live)) === true);
     const alive = (await client.state()).timelines[0]?.instances.filter(({ component }) => component === 'mail') ?? [];
     assert.equal(alive.length, 1);
-    const since = (await saidBy(folder)).slice(before).filter(([what]) => what === 'begin');
-    assert.deepEqual(since.map(([, version, pid]) => [version, Number(pid)]), [[live, alive[0]?.pid]], 'only the live one was started, once');
+    const begun = async () => (await saidBy(folder)).filter(([what]) => what === 'begin').map(([, version, pid]) => [version, Number(pid)]);
+    const own = [live, alive[0]?.pid];
+    // Known to the runner before it has got so far as to say so; or it had begun when the runner was killed, and was taken on.
+    await eventually('the live one has said that it began', async () => (await begun()).some((one) => isDeepStrictEqual(one, own)));
+    const since = (await saidBy(folder)).slice(before).filter(([what]) => what === 'begin').map(([, version, pid]) => [version, Number(pid)]);
+    assert.ok(since.every((one) => isDeepStrictEqual(one, own)) && (await begun()).filter((one) => isDeepStrictEqual(one, own)).length === 1, 'only the live one was started, once');
     // The kill left the lock of the one that was killed.
     for (const [, , pid] of await saidBy(folder)) if (Number(pid) !== alive[0]?.pid) assert.equal(await processStart(Number(pid)), undefined);
   }
