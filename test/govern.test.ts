@@ -360,3 +360,16 @@ test('a registry that asks for patience is told from one that does not answer, i
     assert.deepEqual([failed('tests')?.cause, failed('tests')?.nearest], [code, `registry is ${code}: the registry is ${code}`]);
   }
 });
+
+test('a rollback that the runner made and the log does not have yet is logged before its release is resumed, which would else be held afterwards', async (t) => {
+  const world = await governed(t);
+  const [one, two] = [await world.release('one'), await world.release('two')];
+  for (const release of [one, two]) await world.promote(release, 'production');
+  const { revisions } = await world.ledger.timeline(application, 'production');
+  const switched = { sequence: 99, operation: 'by the runner', application, environment: 'production', to: revisions[0]?.content ?? one, milliseconds: 1, restores: 1, reason: null, by: 'ada' };
+  const moves = delivery({ ...world.options, gateway: { ...world.options.gateway, switches: async (after) => (after < switched.sequence ? [switched] : []) } });
+  const predicate = { action: 'resume' as const, application, environment: 'production', by: 'ada', nonce: nonce(), head: null, configuration: {}, secrets: {}, restores: null, reason: null };
+  await moves.resume(signedBy('ada', { predicateType: predicateTypes.request, subject: [subjectOf(application, two)], predicate }));
+  const { live, quarantined } = await world.ledger.timeline(application, 'production');
+  assert.deepEqual([live?.release, live?.restores, quarantined], [one, 1, []]);
+});
